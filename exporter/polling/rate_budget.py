@@ -75,7 +75,7 @@ class Budget:
 
     def at_rate(self, rate: float) -> "Budget":
         """Return the same budget after a restart or reload, perhaps at another rate and with other credentials."""
-        return replace(self.credentials_changed(), rate=rate, tokens=min(self.tokens, _burst(rate)))
+        return replace(self.credentials_changed(), rate=rate)
 
     def inherited(self, now: float, unseen: float) -> "Budget":
         """Return the budget of an exporter that is gone and may not have stored its last `unseen` seconds.

@@ -14,8 +14,6 @@ from exporter.toolkit.config_types import ConfigError, Stamp, stamp
 
 EVERY: Final = 10.0
 """Seconds between two writes of a snapshot, and so the data that a kill may lose."""
-LOSS_WINDOW: Final = 2.0
-"""Seconds of requests that may be missing from a snapshot when an exporter is killed."""
 LEFT: Final = 60.0
 """Seconds without a write after which a temporary file counts as abandoned."""
 LOCK: Final = "leader.lock"
@@ -27,7 +25,7 @@ _log = logging.getLogger(__name__)
 class Directory:
     """The files of one exporter's targets."""
 
-    loss_window = LOSS_WINDOW
+    loss_window = EVERY
 
     def __init__(self, path: Path, every: float = EVERY) -> None:
         """Use the directory `path`, creating it if missing. Raises ConfigError if that fails."""

@@ -111,8 +111,8 @@ class Snapshot:
         return max(0.0, self._saved_at + self.rest - now) if self._saved_at <= now else 0.0
 
     def write(self, target: Target[Any], now: float) -> None:
-        """Store `target`, unless it is unchanged since the last write."""
-        if self._place is None or self.wait(target, now) == inf:
+        """Store `target`."""
+        if self._place is None:
             return
         began, problem = time.monotonic(), ""
         parts = {part: getattr(target, part) for part in self._kinds}

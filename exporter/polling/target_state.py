@@ -248,7 +248,7 @@ def _failed(
     left = {identity: each for identity, each in target.backoffs.items() if each.not_before > now - BAD_REQUEST}
     is_status = request.reason is Reason.STATUS
     # A 403 concerns that one resource, such as an environment, not the token.
-    forbidden = isinstance(error, Refused) and isinstance(result, Response) and result.status == _FORBIDDEN
+    forbidden = isinstance(result, Response) and result.status == _FORBIDDEN
     headers = result.headers if isinstance(result, Response) else {}
     after = replace(
         target,

@@ -12,7 +12,7 @@ from exporter.metrics.health import Figure
 from exporter.toolkit.text import counted
 
 from .answers import Notification, read_report
-from .config import DEFAULT_WARNING_MINUTES, DOCUMENTED_TYPES, Settings
+from .config import DOCUMENTED_TYPES, Settings
 
 WARNING = gauge("packetvis_warning", "Whether a matching notification was created within the warning window.")
 NOTIFICATIONS = gauge(
@@ -57,7 +57,7 @@ class Knowledge:
     seen: tuple[tuple[str, str, int], ...] = ()
     ids: tuple[str, ...] = ()
     recent: tuple[tuple[float, tuple[str, ...]], ...] = ()
-    window: float = 60.0 * DEFAULT_WARNING_MINUTES
+    window: float = 0.0
     filters: tuple[tuple[str, str], ...] = ()
     emptied_at: float | None = None
     counting_since: float | None = None

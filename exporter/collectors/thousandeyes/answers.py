@@ -17,14 +17,10 @@ SEVERITIES = ("critical", "major", "minor", "info")
 UNKNOWN = "unknown"
 _KINDS = {
     "agent-to-agent": {"network"},
-    "agent-to-server": {"network", "bgp"},
     "bgp": {"bgp"},
     "dns-server": {"dns-server", "network", "bgp"},
-    "http-server": {"http-server", "network", "bgp"},
-    "page-load": {"http-server", "network", "bgp"},
-    "web-transactions": {"http-server", "network", "bgp"},
-}
-"""The kinds of results of each test type, used if a test has no links."""
+} | {each: {"network", "bgp"} for each in ("agent-to-server", "http-server", "page-load", "web-transactions")}
+"""The kinds of results of each test type, used if a test has no links; whether it has `http` follows from the type."""
 _ACTIVE = {"trigger": True, "active": True, "clear": False, "cleared": False}
 
 

@@ -124,9 +124,9 @@ def _has(kind: str, test: Test | None, *, chosen: bool) -> bool:
     """Return whether to request results of a kind for a test. One `chosen` by id qualifies if it has them."""
     if test is None:
         return kind == "http"  # not listed yet, or in another group: try the default
-    if kind == "http" and not chosen:
-        return test.of_today and test.type == "http-server"
-    return (chosen or test.of_today) and (RESULTS[kind] in test.kinds or (chosen and kind == "http"))
+    if kind == "http":
+        return chosen or (test.of_today and test.type == "http-server")
+    return (chosen or test.of_today) and RESULTS[kind] in test.kinds
 
 
 def _get(endpoint: str, aid: str, reason: Reason, due: float, every: float, *params: tuple[str, str]) -> Get:

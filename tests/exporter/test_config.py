@@ -95,6 +95,8 @@ def test_max_age_shorter_than_the_interval_is_an_error(max_age):
     assert config.read({"targets": [EDGE | {"timeout": "16m", "max_age": "15m"}]}).warnings() == [
         "targets[0].timeout: longer than max_age: a single hanging request withdraws the series"
     ]
+    just = {"timeout": "10m", "poll_interval": "5m", "max_age": "10m", "requests_per_minute": 0.1}
+    assert config.read({"targets": [EDGE | just]}).warnings() == []
     assert config.read({"targets": [EDGE | {"poll_interval": "10m", "max_age": "15m"}]}).warnings() == [
         "targets[0].max_age: less than two poll intervals: a single failed poll withdraws the series"
     ]

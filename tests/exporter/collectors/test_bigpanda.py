@@ -250,6 +250,7 @@ def test_next_page_is_requested_up_to_the_total(total, page, more):
         (2, [[incident(1)], [incident(2)]], 3, True),
         (2, [[incident(1)], [incident(2)]], 2, False),
         (9, [[incident(1)], []], 3, True),
+        (9, [[incident("")]] * 3, 3, False),  # without ids, none of them is there twice
         (100, [[incident(number) for number in range(10_000)]], 10_001, True),
     ],
 )
@@ -394,9 +395,9 @@ def test_critical_incidents_and_the_oldest_are_on_the_page():
         ("1 active incident in 2 environments: 1 warning", False),
         ("oldest active incident: since 2027-01-15 08:00Z", False),
     ]
-    known = after_round(collector, known, "b", START, [incident(2, start=1_700_000_000), incident(3)])
+    known = after_round(collector, known, "b", START, [incident(2, start=1_700_000_000), incident(3, "warning")])
     assert [(each.text, each.bad) for each in collector.figures(known, START + 9)] == [
-        ("3 active incidents in 2 environments: 2 critical, 1 warning", True),
+        ("3 active incidents in 2 environments: 2 warning, 1 critical", True),
         ("oldest active incident: since 2023-11-14 22:13Z", False),
     ]
 
@@ -407,6 +408,16 @@ def test_states_are_in_lower_case():
     known = listed(collector, [[incident(1, "Critical", "CRITICAL"), incident(2, None, None)]], total=2)
     found = samples(collector, known, "bigpanda_active_incidents")
     assert found == {("a", "critical", "critical"): 1, ("a", "unknown", "unknown"): 1}
+
+
+def test_summary_names_the_five_most_frequent_states():
+    """However many the vendor invents."""
+    collector = Collector(settings())
+    rows = [incident(f"{state}{number}", f"state {state}") for state in range(7) for number in range(7 - state)]
+    summary, *_ = collector.figures(listed(collector, [rows], total=28), START)
+    assert summary.text == (
+        "28 active incidents in 1 environment: 7 state 0, 6 state 1, 5 state 2, 4 state 3, 3 state 4"
+    )
 
 
 def test_repeated_page_ends_the_listing():
@@ -467,7 +478,6 @@ def test_knowledge_survives_a_restart():
         ({"environments": None}, "give a list of environments, or all"),
         ({"environments": ["a", ""]}, "at least 1 character"),
         ({"environments": ["a", "a"]}, "an environment is given twice"),
-        ({"max_pages": 0}, "greater than 0"),
         ({"base_url": "bigpanda"}, "not a URL"),
     ],
 )
@@ -482,7 +492,7 @@ def test_invalid_settings_are_errors(given, message):
 
 def test_rate_above_the_vendors_limit_is_a_warning():
     """The limit may have been raised for this account."""
-    assert settings().warnings() == []
+    assert settings(requests_per_minute=300).warnings() == []
     assert settings(requests_per_minute=301).warnings() == ["requests_per_minute: the vendor allows 300"]
 
 

@@ -230,6 +230,8 @@ def test_changed_endpoints_file_is_read_without_a_reload(tmp_path, caplog):
         ("a.example:443",),
     }
     assert caplog.records == []
+    file.write_text("c.example:443\n")
+    assert settings("own.example:443", endpoints_file=str(file)) == collector.settings  # a reload changes nothing
 
 
 def test_invalid_line_in_a_changed_file_is_skipped(tmp_path, caplog):

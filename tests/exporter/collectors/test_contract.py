@@ -26,6 +26,7 @@ import importlib
 import json
 import os
 import random
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -35,7 +36,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 import exporter.collectors
 from exporter.collectors.contract import Certificate, Get, Probe, Request, Response
@@ -297,6 +298,33 @@ def test_collector_folder_is_complete(vendor):
     """It has a README and at least one recorded case."""
     assert (COLLECTORS / vendor / "README.md").is_file()
     assert [case for case in CASES if case.parent.parent.name == vendor]
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_readme_has_the_defaults(vendor):
+    """Each is written there as in exporter.yml."""
+    settings = importlib.import_module(f"exporter.collectors.{vendor}.config").Settings
+    keys = {each.alias or name for name, each in settings.model_fields.items()}
+    rows = re.findall(
+        r"(?m)^\| (`[^|]+`) \| (`[^|]+`) \|", (COLLECTORS / vendor / "README.md").read_text(encoding="utf-8")
+    )
+    pairs = [pair for row in rows for pair in zip(*(re.findall("`(.+?)`", cell) for cell in row), strict=False)]
+    stated = {key: yaml.safe_load(value) for key, value in pairs if key in keys}
+    required = {"token": "t", "url": "https://a.example", "endpoints": ["a.example:443"]}
+    least = {"collector": vendor, "account": "a"} | {key: required[key] for key in keys & required.keys()}
+    assert len(stated) > 2
+    assert settings(**least, **stated) == settings(**least)
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_no_interval_rate_or_limit_is_zero(vendor):
+    """Nor is a rate infinite: requests would be due again at once, or never."""
+    settings = importlib.import_module(f"exporter.collectors.{vendor}.config").Settings
+    numbers = {name for name, each in settings.model_fields.items() if type(each.default) in {int, float}}
+    for given in (dict.fromkeys(numbers, 0.0), {"requests_per_minute": float("inf")}):
+        with pytest.raises(ValidationError) as caught:
+            settings(**given)
+        assert given.keys() <= {problem["loc"][0] for problem in caught.value.errors()}
 
 
 @pytest.mark.parametrize("vendor", VENDORS)

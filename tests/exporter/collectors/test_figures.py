@@ -26,8 +26,8 @@ def test_singular_and_plural():
 def test_problem_certificates_are_named():
     """Rejected, unreachable and about to expire; and the next one to expire, which is not a problem."""
     observations = [
-        ("good", seen(80)),
-        ("soon", seen(3)),
+        ("good", seen(14.1)),
+        ("soon", seen(14)),
         ("bad", seen(40, valid=False, reason="name")),
         ("asks", seen(70, reason="client_certificate")),
         ("gone", CertificateObservation(NOW, "dns", None)),
@@ -38,7 +38,7 @@ def test_problem_certificates_are_named():
         ("1 certificate seen by a probe that failed: asks (client_certificate)", True),
         ("1 certificate not seen: gone (dns)", True),
         ("1 certificate expiring within 14 days: soon", True),
-        ("first certificate to expire: soon, in 3 days", False),
+        ("first certificate to expire: soon, in 14 days", False),
     ]
     assert [figure.text for figure in certificate_figures([("late", seen(-1))], NOW)] == [
         "first certificate to expire: late, expired"

@@ -106,24 +106,25 @@ def test_changed_filters_are_polled_at_once():
     assert samples(collector, knowledge, "packetvis_notifications") == {("bgp", "hijack", "critical"): 0.0}
 
 
-def test_number_of_remembered_ids_is_bounded(monkeypatch):
+def test_number_of_remembered_ids_is_bounded():
     """Ids no longer listed are dropped, the oldest first; listed ones never."""
-    monkeypatch.setattr(under_test, "REMEMBERED_IDS", 2)
-    _, knowledge = learned([[notification(number) for number in range(5)], [notification(9)], [notification(8)]])
+    _, knowledge = learned([map(notification, range(10_001)), [notification("new")], [notification("newer")]])
 
-    assert knowledge.ids == ("8", "9", "0")
+    assert knowledge.ids == ("newer", "new", *map(str, range(9_999)))
 
 
-def test_label_values_are_bounded(monkeypatch):
+def test_label_values_are_bounded():
     """However many types the vendor invents, the series are bounded and no notification is lost."""
-    monkeypatch.setattr(under_test, "MOST_KINDS", 3)
-    invented = [notification(number, f"type-{number}") for number in range(10)]
+    invented = [notification(number, f"type-{number}") for number in range(510)]
     collector, knowledge = learned([invented, invented])
 
     listed = samples(collector, knowledge, "packetvis_notifications")
-    assert sum(listed.values()) == 10
-    assert listed[("other", "other", "critical")] == 7
-    assert len(listed) == 4
+    assert sum(listed.values()) == 510
+    assert listed[("other", "other", "critical")] == 10
+    assert len(listed) == 501
+    *_, summary = collector.figures(knowledge, 0.0)
+    assert summary.text.startswith("510 notifications listed: 10 other (critical), 1 type-")
+    assert summary.text.count("type-") == 4
 
 
 @pytest.mark.parametrize(("choice", "label"), [("keep", "brand-new"), ("other", "other")])
@@ -227,6 +228,8 @@ def test_newest_notifications_have_prefix_and_page():
     assert shown[0] == (("29", "hijack", "critical", "bgp", "prefix 29", "https://p/29", ""), T_NOON + 29)
     assert [labels[0] for labels, _ in shown] == [str(n) for n in range(29, 9, -1)]
     assert [labels[0] for labels, _ in recent(collector, knowledge, T_NOON + 120 + 28)] == ["29", "28"]
+    causes = [next(iter(collector.figures(knowledge, T_NOON + 120 + second))).text for second in (28, 29, 30)]
+    assert causes == ["warning: prefix 29", "warning: prefix 29", "warning"]
 
 
 def recent(collector, knowledge, now):

@@ -251,17 +251,19 @@ def test_unknown_names_are_looked_up_at_most_every_five_minutes():
 
 
 def test_names_follow_a_lookup():
-    """A rule or test has its id as a name until the name is known; a test without a name keeps its id."""
+    """A rule or test has its id as a name until the name is known; one without a name keeps its id."""
     collector = Collector(settings())
     link = {"_links": {"test": {"href": "https://api.thousandeyes.com/v7/tests/99"}}}
     listed = polled(collector, collector.start(), ALERTS, page(alert("a", **link)))
-    named = polled(collector, listed, RULES, {"alertRules": [{"ruleId": 7, "ruleName": "seven"}]})
+    rules = [{"ruleId": 7, "ruleName": "seven"}, {"ruleId": "8"}, {"ruleName": "idless"}]
+    named = polled(collector, listed, RULES, {"alertRules": rules})
     tested = polled(collector, named, TESTS, {"tests": [{"testId": "99"}, {"testName": "nameless"}]})
 
     (before,) = samples(collector, listed, "thousandeyes_alert_active")
     (after,) = samples(collector, tested, "thousandeyes_alert_active")
     assert before[2:4] == ("7", "99")
     assert after[2:4] == ("seven", "99")
+    assert named.groups[""].rules == {"7": "seven"}
 
 
 def test_first_of_several_links_is_followed():
@@ -296,6 +298,24 @@ def test_alerts_are_on_the_page_and_the_severe_ones_marked(severity, bad):
     assert figures == [(f"1 active alert: 1 {severity if severity != 'x' else 'unknown'}", bad)]
 
 
+@pytest.mark.parametrize(
+    ("error", "state", "test", "agent", "bad"),
+    [
+        ("Connect", "offline", "1 with errors", "1 offline: Oslo", True),
+        ("None", "online", "0 with errors", "0 offline", False),
+    ],
+)
+def test_tests_with_errors_and_offline_agents_are_on_the_page(error, state, test, agent, bad):
+    """Marked, as long as there are any."""
+    collector = Collector(settings(test_results=["1"]))
+    known = polled(collector, collector.start(), ALERTS, page())
+    known = polled(collector, known, RESULTS, {"results": [{"errorType": error}]})
+    agents = [{"agentId": "1", "agentName": "Oslo", "agentType": "enterprise", "agentState": state}]
+    known = polled(collector, known, "/agents", {"agents": agents})
+    figures = [(each.text, each.bad) for each in collector.figures(known, START)]
+    assert figures[1:] == [(f"1 test measured, {test}", bad), (f"1 enterprise agent, {agent}", bad)]
+
+
 def test_suppressed_alerts_are_active_too():
     """Only those that the vendor says are suppressed."""
     collector = Collector(settings())
@@ -310,7 +330,7 @@ def test_suppressed_alerts_are_active_too():
     [
         ([], {}),
         ("all", {"1": 300.0, "4": 900.0}),
-        (["2", "77"], {"2": 600.0, "77": 300.0}),
+        (["2", "3", "77"], {"2": 600.0, "3": 300.0, "77": 300.0}),
     ],
 )
 def test_results_of_the_configured_tests_are_requested(wanted, asked):
@@ -436,7 +456,7 @@ def test_knowledge_survives_a_restart():
         ({"test_results": "some"}, ("test_results",), "give a list of test ids, or all"),
         ({"test_results": ["1", "a b"]}, ("test_results", 1), "match pattern"),
         ({"test_results": [1, "1"]}, ("test_results",), "an id is given twice"),
-        ({"max_pages": 0}, ("max_pages",), "greater than 0"),
+        ({"cleared_window": "59s"}, ("cleared_window",), "greater than or equal to 60"),
         ({"base_url": "api.thousandeyes.com"}, ("base_url",), "not a URL"),
     ],
 )
@@ -452,7 +472,7 @@ def test_invalid_settings_are_errors(given, place, message):
 
 def test_rate_above_the_organisations_limit_is_a_warning():
     """The limit may have been raised for this organisation."""
-    assert settings().warnings() == []
+    assert settings(requests_per_minute=240).warnings() == []
     assert settings(requests_per_minute=241).warnings() == ["requests_per_minute: the vendor allows 240"]
 
 
@@ -489,6 +509,7 @@ def test_rate_above_the_organisations_limit_is_a_warning():
 def test_network_bgp_and_dns_results_are_read(kind, rows, expected):
     """Percentages become ratios, milliseconds seconds; missing and impossible values are left out."""
     assert measured(kind, rows) == pytest.approx(expected)
+    assert {f"thousandeyes_{name}" for name, *_ in expected} <= {metric.name for metric in Collector.metrics}
 
 
 @pytest.mark.parametrize(
@@ -524,12 +545,34 @@ def test_only_result_types_of_a_test_are_requested():
         {"testId": "1", "type": "http-server", "_links": {"testResults": links}},
         {"testId": "2", "type": "dns-server"},
         {"testId": "3", "type": "voice"},
+        {"testId": "4", "type": "dns-server", "enabled": False},
     ]
     knowledge = polled(collector, collector.start(), TESTS, {"tests": tests})
 
     found = {request.path for request in collector.requests(knowledge, START) if "results" in request.path}
     paths = ("1/http-server", "1/network", "2/network", "2/bgp", "2/dns-server")
     assert found == {f"/test-results/{path}" for path in paths}
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked"),
+    [
+        ("agent-to-agent", {"network"}),
+        ("agent-to-server", {"network", "bgp"}),
+        ("bgp", {"bgp"}),
+        ("dns-server", {"dns-server", "network", "bgp"}),
+        ("http-server", {"http-server?expand=certificate", "network", "bgp"}),
+        ("page-load", {"http-server?expand=certificate", "network", "bgp"}),
+        ("web-transactions", {"http-server?expand=certificate", "network", "bgp"}),
+    ],
+)
+def test_results_of_a_test_without_links_are_those_of_its_type(kind, asked):
+    """Certificates come only if asked for."""
+    collector = Collector(settings(test_results=["1"], result_types=["http", "network", "bgp", "dns"]))
+    knowledge = polled(collector, collector.start(), TESTS, {"tests": [{"testId": "1", "type": kind}]})
+    results = [request for request in collector.requests(knowledge, START) if "results" in request.path]
+    found = {"?".join((each.path.split("/")[3], *map("=".join, each.params))) for each in results}
+    assert found == asked | {"http-server?expand=certificate"}  # the default, as it was chosen by its id
 
 
 AGENTS = {
@@ -574,12 +617,20 @@ def test_members_of_a_cluster_are_agents():
     assert ("", "9", "Oslo/b", "cluster-member", "NO") in samples(collector, knowledge, "thousandeyes_agent_info")
 
 
-@pytest.mark.parametrize(("given", "refusal"), [({}, {403, 404}), ({"agents": True, "usage": True}, set())])
-def test_forbidden_agents_are_an_error_only_if_configured(given, refusal):
+@pytest.mark.parametrize(
+    ("given", "refusals"),
+    [
+        ({}, [{403, 404}, {403, 404}]),
+        ({"agents": True}, [set(), {403, 404}]),
+        ({"usage": True}, [{403, 404}, set()]),
+        ({"agents": True, "usage": True}, [set(), set()]),
+    ],
+)
+def test_forbidden_agents_are_an_error_only_if_configured(given, refusals):
     """By default they are absent, and everything else continues."""
     collector = Collector(settings(**given))
     wanted = [each for each in collector.requests(collector.start(), START) if each.endpoint in ("/agents", "/usage")]
-    assert [each.expected_statuses for each in wanted] == [refusal, refusal]
+    assert [each.expected_statuses for each in wanted] == refusals
 
     knowledge = collector.start()
     for each in wanted:

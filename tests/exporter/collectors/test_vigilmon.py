@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
@@ -260,21 +261,22 @@ def test_an_id_is_one_step_of_a_path():
     assert next_get(collector, known, 1.0).path == "/monitors/a%2Fb%3Fc"
 
 
-def test_old_uptimes_are_withdrawn():
-    """After three missed turns of the rotation, while statuses continue."""
-    collector = Collector(settings(uptime_interval=300.0, max_age=60.0))
-    known = polled(collector, collector.start(), 0.0, listed(monitor(1), total=1))
+@pytest.mark.parametrize(("monitors", "oldest"), [(1, 900.0), (10, 1800.0)])
+def test_old_uptimes_are_withdrawn(monitors, oldest):
+    """After three missed turns of the rotation, which takes ten minutes if the budget leaves one uptime a minute."""
+    collector = Collector(settings(requests_per_minute=2, poll_interval="1m", uptime_interval="5m", max_age="2m"))
+    known = polled(collector, collector.start(), 0.0, listed(*map(monitor, range(monitors)), total=monitors))
     known = polled(collector, known, 1.0, {"data": {"uptime": {"24h": 99.5}}})
 
-    assert samples(collector, known, 901.0, "vigilmon_monitor_uptime_percent") == {("1", "24h"): 99.5}
-    assert samples(collector, known, 901.5, "vigilmon_monitor_uptime_percent") == {}
+    assert samples(collector, known, 1.0 + oldest, "vigilmon_monitor_uptime_percent") == {("0", "24h"): 99.5}
+    assert samples(collector, known, 1.5 + oldest, "vigilmon_monitor_uptime_percent") == {}
 
 
 def test_one_probe_serves_all_monitors_of_a_host():
     """Monitors of the same host and port share a probe and its result; hourly, sooner after a failure."""
     collector = Collector(settings())
     urls = ["https://shop.example.com/a", "https://shop.example.com:443/b", "http://shop.example.com/"]
-    document = listed(*(monitor(n, url=url) for n, url in enumerate(urls)), total=3)
+    document = listed(*(monitor(n, url=url, name="shop" * n) for n, url in enumerate(urls)), total=3)
     known = polled(collector, collector.start(), 100.0, document)
     (probe,) = [request for request in collector.requests(known, 100.0) if isinstance(request, Probe)]
     assert (probe.to.server_name, probe.to.address, probe.to.port, probe.due) == (
@@ -287,6 +289,8 @@ def test_one_probe_serves_all_monitors_of_a_host():
     known = collector.update(known, probe, Certificate(101.0, None, valid=None, reason="timeout"))
     (probe,) = [request for request in collector.requests(known, 101.0) if isinstance(request, Probe)]
     assert probe.due == 401.0
+    unseen = [each.text for each in collector.figures(known, 101.0) if each.bad]
+    assert unseen == ["2 certificates not seen: 0 (timeout), shop (timeout)"]
     known = collector.update(known, probe, Certificate(401.0, 401.0 + 86400, valid=True))
     (probe,) = [request for request in collector.requests(known, 401.0) if isinstance(request, Probe)]
     assert probe.due == 4001.0
@@ -352,7 +356,7 @@ def test_invalid_settings_are_errors(target, lines):
 
 def test_rate_above_the_documented_limit_is_a_warning():
     """For sandboxes and negotiated limits."""
-    assert settings().warnings() == []
+    assert settings(requests_per_minute=60).warnings() == []
     assert settings(requests_per_minute=61).warnings() == ["requests_per_minute: the vendor allows 60"]
 
 
@@ -407,7 +411,24 @@ def test_a_state_that_is_not_known_is_on_the_page():
     collector = Collector(settings())
     document = listed(monitor(1, "Degraded", name="shop"), monitor(2, is_active=False), monitor(3, None), total=3)
     figures = collector.figures(polled(collector, collector.start(), 100.0, document), 100.0)
-    assert [figure.text for figure in figures][1:] == ["1 paused", "2 in an unknown state: shop (degraded), 3 (none)"]
+    assert [(figure.text, figure.bad) for figure in figures][1:] == [
+        ("1 paused", False),
+        ("2 in an unknown state: shop (degraded), 3 (none)", True),
+    ]
+
+
+def test_long_names_and_causes_are_cut_on_the_page():
+    """One of them must not hide the others."""
+    history = History(at=100.0, ongoing=1, newest=Incident("7", 1.0, "c" * 60, ""))
+    known = Known(
+        round_at=100.0,
+        monitors={"1": replace(kept("1", "down"), name="d" * 60), "2": replace(kept("2", "s" * 99), name="u" * 60)},
+        seen={"1": 100.0, "2": 100.0},
+        incidents={"1": history},
+    )
+    figures = [(figure.text, figure.bad) for figure in Collector(settings()).figures(known, 100.0)]
+    down, unknown = f"1 down: {'d' * 45}… ({'c' * 45}…)", f"1 in an unknown state: {'u' * 60} ({'s' * 31}…"
+    assert figures[1:] == [(down, True), (unknown, True)]
 
 
 def test_ongoing_incident_is_exported_only_for_a_monitor_that_is_down():

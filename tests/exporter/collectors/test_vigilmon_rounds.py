@@ -87,6 +87,7 @@ def test_a_round_ends_with_its_last_page(first, second, found):
 @pytest.mark.parametrize(
     ("pages", "asked"),
     [
+        ([page(total=0)], 1),
         ([page(1, 2, total=2)], 1),
         ([page(1, 2, total=4), page(3, 4, total=4)], 2),
         ([page(1, 2, total=3), page(3, total=3)], 2),
@@ -105,6 +106,7 @@ def test_rows_count_more_than_totals(pages, asked):
         known = with_page(known, number + 1, 100.0 + number, pages[number], MOST)
         number += 1
     assert (number, known.truncated) == (asked, False)
+    assert known.pages == max(1, sum(bool(one.monitors) for one in pages[:asked]))
     assert len(known.monitors) == sum(len(one.monitors) for one in pages[:asked])
 
 
@@ -126,6 +128,12 @@ def test_suddenly_empty_list_is_polled_again():
     assert with_page(doubted, 1, 140.0, page(total=0), MOST).monitors == {}
     restored = read(doubted, 140.0, page(1, 2, total=6), page(3, 4, total=6), page(5, 6, total=6))
     assert (len(restored.monitors), restored.missing, restored.emptied_at) == (6, {}, None)
+
+
+def test_only_a_further_page_may_be_missing():
+    """A 404 of the first one is a failure: read as the end of the list, it would end every alert."""
+    first, second = next_get(Known(), 100.0), next_get(with_page(Known(), 1, 100.0, page(1, total=2), MOST), 101.0)
+    assert (first.expected_statuses, second.expected_statuses) == (frozenset(), {404})
 
 
 def test_list_longer_than_the_cap_is_truncated():

@@ -7,7 +7,8 @@ import psycopg
 import pytest
 
 from exporter.polling import leadership
-from exporter.polling.leadership import Leadership
+from exporter.polling.leadership import LEASE, LOOK_EVERY, PATIENCE, Leadership
+from exporter.polling.postgresql import key
 from exporter.toolkit.config_types import ConfigError, Secret
 
 
@@ -179,6 +180,11 @@ def test_a_lock_that_is_gone_ends_the_lead(exporter, caplog):
     assert "the lock is gone: connect without a pooler" in caplog.text
 
 
+def test_a_lock_is_confirmed_before_its_lease_ends():
+    """Even by a slow reply: otherwise nobody would lead for a while."""
+    assert LOOK_EVERY + PATIENCE <= LEASE == 3.0
+
+
 def test_a_slow_reply_confirms_the_lock_as_of_its_question(exporter, clock):
     """When it arrives, the lock may be lost already."""
     only = exporter(Server())
@@ -191,6 +197,11 @@ def test_a_slow_reply_confirms_the_lock_as_of_its_question(exporter, clock):
     assert not only.leads()
 
 
+def test_locks_are_the_same_in_every_version():
+    """During an upgrade the old and the new program must not both lead."""
+    assert [key(name) for name in ("1/1", "3/3")] == [1401361576898133485, -5831572242531853556]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -200,6 +211,7 @@ def test_a_slow_reply_confirms_the_lock_as_of_its_question(exporter, clock):
         "postgresql://v:s3@cret@h/d",
         "postgresql://v:s3/cret@h/d",
         "postgresql://h/d?s3cret=1",
+        "host=h password=s3cret",
     ],
 )
 def test_invalid_url_is_an_error_that_does_not_repeat_it(wrong):
@@ -216,6 +228,8 @@ def test_libpq_errors_are_replaced_with_our_own(caplog):
     leadership = Leadership(Secret("postgresql://v:s3cret@127.0.0.1:1/s3cret"), "1/1")
     leadership.start(lambda: None)
     assert not leadership.leads()
+    with pytest.raises(OSError, match=r"PostgreSQL: connection refused$"):
+        leadership.database.read("x")
     leadership.stop()
     assert "PostgreSQL unavailable (connection refused)" in caplog.text
     assert "s3cret" not in caplog.text

@@ -37,8 +37,8 @@ class Collector:
 
     metrics = (VALUE, DAYS)
 
-    def __init__(self, *, every=0.05, details=(), endpoints=()):
-        self.every, self.details, self.endpoints = every, details, endpoints
+    def __init__(self, *, every=0.05, details=(), hosts=()):
+        self.every, self.details, self.hosts = every, details, hosts
         self.broken = ""
 
     def start(self):
@@ -51,7 +51,7 @@ class Collector:
         for name in self.details:
             if name not in knowledge.values:
                 yield Get(endpoint="/{id}", reason=Reason.OLDEST, due=0.0, every=60.0, path=name)
-        for name in self.endpoints:
+        for name in self.hosts:
             if name not in knowledge.probed:
                 yield Probe(
                     endpoint="tls",
@@ -261,6 +261,26 @@ def test_series_are_withdrawn_exactly_at_their_time():
     assert poller.rendered(1300.1, list) == []
 
 
+def test_endpoints_are_withdrawn_with_the_series():
+    """Nor are there any before the first round, or of a collector that knows none."""
+
+    class Discovering(Collector):
+        def endpoints(self, knowledge, now):
+            return iter(knowledge.values)
+
+    now = 1000.0
+    plain, finds = (
+        Poller(settings(max_age=300.0), collector, Vendor(), lambda: now, lambda _poller: None)
+        for collector in (Collector(), Discovering())
+    )
+    assert (plain.discovers, finds.discovers, finds.endpoints()) == (False, True, None)
+    for poller in (plain, finds):
+        poller.target = replace(poller.target, knowledge=Known(as_of=1000.0, values={"x": 1.0}))
+    assert (plain.endpoints(), finds.endpoints()) == (None, ["x"])
+    now = 1300.1
+    assert finds.endpoints() is None
+
+
 def test_probes_do_not_delay_requests(started):
     """A fixed number of endpoints is probed at once, and all in the end."""
     release, running, most = threading.Event(), [], []
@@ -273,8 +293,9 @@ def test_probes_do_not_delay_requests(started):
         return Certificate(now, None, None, "timeout" if request.to.server_name == "h0" else "refused")
 
     names = tuple(f"h{number}" for number in range(PROBES_AT_ONCE + 12))
-    poller = started(Collector(endpoints=names), probe=hanging)
+    poller = started(Collector(hosts=names), probe=hanging)
     eventually(lambda: len(running) == PROBES_AT_ONCE)
+    assert all(each.daemon for each in threading.enumerate() if each.name.startswith(("poll ", "probe ")))
     before = poller.health().last_success or 0.0
     eventually(lambda: (poller.health().last_success or 0.0) > before)
     release.set()
@@ -282,6 +303,34 @@ def test_probes_do_not_delay_requests(started):
     eventually(lambda: outcomes.items() <= poller.health().requests.items())
     eventually(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("probe ")])
     assert max(most) == PROBES_AT_ONCE
+
+
+def test_probes_beside_a_request_that_hangs_spend_no_budget(started):
+    """Another request is due all the time, but only one is sent at a time."""
+    vendor = Vendor()
+    vendor.script.append(threading.Event())
+    poller = started(Collector(hosts=("a", "b")), vendor)
+    eventually(lambda: set(poller.target.knowledge.probed) == {"a", "b"})
+    assert (vendor.asked, len(poller.target.budget.sent)) == (["/status"], 1)
+
+
+@pytest.mark.parametrize("end", ["lead", "stop"])
+def test_no_probe_begins_after_the_end(started, end):
+    """Of the lead, or of the poller: the next leader, or the target as reloaded, probes instead."""
+    collector, leading, release, begun = Collector(every=600.0, hosts=("a",)), [True], threading.Event(), []
+
+    def hanging(request, now, timeout, ca_file):
+        begun.append(request.to.written)
+        release.wait(30)
+        return probe_result(request, now, timeout, ca_file)
+
+    poller = started(collector, probe=hanging, leads=lambda: bool(leading))
+    eventually(lambda: poller.target.knowledge.as_of and (poller.health().next_poll or 0) > time.time() + 30)
+    leading.clear() if end == "lead" else poller.stop(30)
+    collector.hosts = ("a", "b")
+    release.set()
+    eventually(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("probe ")])
+    assert begun == ["a"]
 
 
 def test_a_probe_has_the_targets_timeout_and_roots(started, tmp_path):
@@ -293,7 +342,7 @@ def test_a_probe_has_the_targets_timeout_and_roots(started, tmp_path):
         given.append((timeout, ca_file))
         return probe_result(request, now, timeout, ca_file)
 
-    started(Collector(endpoints=("a",)), probe=recorded, timeout="7s", ca_file=str(roots))
+    started(Collector(hosts=("a",)), probe=recorded, timeout="7s", ca_file=str(roots))
     eventually(lambda: given)
     assert given == [(7.0, str(roots))]
 
@@ -312,7 +361,7 @@ def test_what_a_probe_finds_is_acted_on_at_once(started):
         asleep.wait(30)
         return probe_result(request, now, timeout, ca_file)
 
-    poller = started(Chained(every=60.0, endpoints=("a",)), vendor, probe=slow)
+    poller = started(Chained(every=60.0, hosts=("a",)), vendor, probe=slow)
     eventually(lambda: poller.target.knowledge.as_of and poller.target.probing)
     asleep.set()
     eventually(lambda: "a" in vendor.asked, patience=20)
@@ -331,7 +380,7 @@ def test_probes_go_on_when_the_system_allows_no_more_threads(started, monkeypatc
 
     monkeypatch.setattr(threading.Thread, "start", exhausted)
     names = [f"host-{number}" for number in range(2 * PROBES_AT_ONCE)]
-    poller = started(Collector(endpoints=names))
+    poller = started(Collector(hosts=names))
     eventually(lambda: set(poller.target.knowledge.probed) == set(names))
     assert not poller.target.probing
 
@@ -374,6 +423,22 @@ def test_follower_looks_for_snapshots_as_often_as_they_are_written(started, tmp_
     eventually(lambda: 7.0 in waits)
 
 
+def test_targets_start_one_after_another_within_a_second(started, waits):
+    """All at once they would be a burst; those that are polled often need not wait for long."""
+    for interval, longest in ((3600.0, 1.0), (1.0, 0.1)):
+        started(poll_interval=interval, max_age=7200.0, storage=None)
+        assert 0 < eventually(lambda: [timeout for timeout in waits if timeout])[0] <= longest
+        waits.clear()
+
+
+def test_rejected_credentials_are_compared_every_two_seconds(started, waits):
+    """New ones are used long before the pause ends."""
+    vendor = Vendor()
+    vendor.steady = 401
+    started(Collector(every=60.0), vendor)
+    eventually(lambda: 2.0 in waits)
+
+
 def test_a_collector_that_fails_is_left_alone_for_seconds(started, waits):
     """A tight loop would fill the log and a core."""
     collector = Collector()
@@ -394,7 +459,7 @@ def test_changed_credentials_end_the_pause_at_once(started, monkeypatch):
     time.sleep(0.1)
     assert len(vendor.asked) == 1
     vendor.steady, vendor.token = 200, "two"
-    eventually(lambda: poller.health().success)
+    eventually(lambda: poller.health().success, patience=20)
     assert poller.health().paused_reason == ""
 
 

@@ -18,7 +18,7 @@ from exporter.errors import (
     TimedOut,
     TlsFailed,
 )
-from exporter.polling.rate_budget import LONGEST, Budget, doubled
+from exporter.polling.rate_budget import Budget, doubled
 
 NOW = 1_800_000_000.0
 
@@ -88,8 +88,12 @@ def test_an_idle_budget_saves_a_small_burst():
 
 
 def test_a_clock_that_is_corrected_does_not_stop_the_polling():
-    """Half a minute back: the bucket is refilled from then on. More than a minute back: test_target_state.py."""
+    """Half a minute back: the bucket is refilled from then on. More than a minute back: test_target_state.py.
+
+    A second back is no correction: the request of just now still counts.
+    """
     budget, back = Budget.start(60, NOW).spend(NOW), NOW - 30
+    assert (budget.wait(NOW - 1), budget.wait(NOW - 1.1)) == (pytest.approx(1.0), 0)
     assert budget.wait(back) == 0
     assert budget.spend(back).wait(back) == pytest.approx(1.0)
 
@@ -108,7 +112,7 @@ def test_used_ratio_is_the_last_minutes_share_of_the_rate():
         (RateLimited("429", 17), {}, 1, 17),
         (RateLimited("429", 17), {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "40"}, 1, 17),
         (RateLimited("429", 0), {}, 1, 1),  # not a loop, whatever the vendor says
-        (RateLimited("429", 1e9), {}, 1, LONGEST),
+        (RateLimited("429", 1e9), {}, 1, 3600),
         (RateLimited("429"), {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "40"}, 1, 40),
         (RateLimited("429"), {"x-organization-rate-limit-remaining": "0",
                               "x-organization-rate-limit-reset": str(int(NOW) + 25)}, 1, 25),
@@ -237,6 +241,7 @@ def test_clean_stop_leaves_no_unreported_requests():
     assert spent.inherited(NOW + 60.5, 10.0) == spent
     assert spent.inherited(NOW + 1, 10.0).wait(NOW + 1) == pytest.approx(1.0)
     assert not Budget.start(60, NOW).inherited(NOW, 10.0).settled
+    assert replace(Budget.start(60, NOW), settled=False).inherited(NOW, 10.0).wait(NOW) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
@@ -247,6 +252,7 @@ def test_clean_stop_leaves_no_unreported_requests():
           "x-organization-rate-limit-reset": str(int(NOW) + 30)}, 100, 240, None),
         ({"x-organization-rate-limit-limit": "240", "x-organization-rate-limit-remaining": "23",
           "x-organization-rate-limit-reset": str(int(NOW) + 30)}, 23, 240, 30),
+        ({"x-organization-rate-limit-limit": "240", "x-organization-rate-limit-remaining": "24"}, 24, 240, None),
         ({"x-ratelimit-limit": "60", "x-ratelimit-remaining": "5"}, 5, 60, None),  # 55 of 60 leave 5 by themselves
         ({"x-ratelimit-limit": "60", "x-ratelimit-remaining": "4"}, 4, 60, 60),
         ({"x-ratelimit-limit": "60", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "12"}, 0, 60, 12),
@@ -273,7 +279,9 @@ def test_rate_headers_are_read_leniently(headers, remaining, limit, paused_for):
 
 def test_rate_headers_do_not_outlive_their_response():
     """A gateway or a cache may leave them out: one response with nothing left would slow down all later ones."""
-    told = Budget.start(55, NOW).answered({"x-ratelimit-limit": "60", "x-ratelimit-remaining": "0"}, NOW)
+    headers = {"x-ratelimit-limit": "60", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "30"}
+    told = Budget.start(55, NOW).answered(headers, NOW)
     after = told.answered({}, NOW + 60)
     assert (after.remaining, paused_until(after, NOW + 60)) == (None, None)
     assert told.failed(TimedOut("late"), NOW + 60).remaining is None
+    assert paused_until(told.failed(RateLimited("429"), NOW + 10), NOW + 10) == NOW + 70

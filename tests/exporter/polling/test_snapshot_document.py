@@ -72,6 +72,11 @@ def test_infinite_number_is_read_as_unknown():
     assert read(stored(PARTS | {"budget": budget})) == PARTS
 
 
+def test_snapshot_of_the_last_version_is_found():
+    """An upgrade continues from it, so that neither the name nor the fingerprint may change."""
+    assert (name(settings()), fingerprint(settings())) == ("c-a_b_-c46619a6", "d590e801e965074780ec827534695b31")
+
+
 def test_targets_have_distinct_names():
     """Even if their names are equal once made safe."""
     names = [name(settings(account=account)) for account in ("a/b", "a_b", "../../x", "x" * 300)]

@@ -44,17 +44,18 @@ def backoff(reason, since, message="/x: it fails"):
         ),
         (target(success=False, last_error="families: unforeseen KeyError"), "families: unforeseen KeyError"),
         (target(backoffs=[backoff("auth", NOW - 1)]), "/x: it fails"),
-        (target(backoffs=[backoff("server_error", NOW - 299)]), ""),
+        (target(backoffs=[backoff("server_error", NOW - 300)]), ""),
         (target(backoffs=[backoff("server_error", NOW - 301)]), "/x: it fails"),
-        (target(backoffs=[backoff("server_error", NOW - 999)], endpoints={"/x": NOW - 299}), ""),
+        (target(backoffs=[backoff("server_error", NOW - 999)], endpoints={"/x": NOW - 300}), ""),
         (target(backoffs=[backoff("server_error", NOW - 999)], endpoints={"/x": NOW - 301}), "/x: it fails"),
         (target(backoffs=[backoff("server_error", NOW - 5)], endpoints={"/x": NOW - 3600}), ""),
-        (target(pause=Pause(NOW + 60, "rate_limited")), ""),
+        (target(pause=Pause(NOW + 290, "rate_limited")), ""),
         (
-            target(pause=Pause(NOW + 900, "rate_limited")),
+            target(pause=Pause(NOW + 291, "rate_limited")),
             "requests are paused (rate_limited) for longer than max_age: series are withdrawn meanwhile",
         ),
-        (target(pause=Pause(NOW - 5, "rate_limited")), ""),
+        (target(pause=Pause(NOW, "rate_limited")), ""),
+        (target(knowledge=Known(as_of=NOW - 300)), ""),
         (
             target(knowledge=Known(as_of=NOW - 301)),
             "no status was read for 300 s (max_age): series are withdrawn",
@@ -72,9 +73,10 @@ def backoff(reason, since, message="/x: it fails"):
         "one of the rotation fails, others are answered",
         "an endpoint answers nobody any more",
         "what is asked every hour fails for the first time",
-        "a short pause",
+        "a pause as long as max_age",
         "a pause that outlives max_age",
         "a pause that is over",
+        "as old as max_age",
         "withdrawn by age",
     ],
 )
@@ -90,4 +92,5 @@ def test_withdrawn_families_count_no_series():
     state = target(knowledge=Known(as_of=NOW - 301), backoffs=[backoff("timeout", NOW)] * 3)
     found = health(SETTINGS, state, None, (7, True), NOW)
     assert (found.series, found.truncated, found.problems) == (0, False, ("/x: it fails",))
-    assert health(SETTINGS, target(), None, (7, True), NOW).truncated is True
+    fresh = health(SETTINGS, target(knowledge=Known(as_of=NOW - 300)), None, (7, True), NOW)
+    assert (fresh.series, fresh.truncated) == (7, True)

@@ -7,8 +7,6 @@ from exporter.errors import RateLimited, TimedOut
 from exporter.polling.rate_budget import Budget
 from exporter.polling.scheduler import Backoff
 from exporter.polling.target_state import (
-    LONGEST_WAIT,
-    PROBES_AT_ONCE,
     Target,
     begin,
     carried_over,
@@ -85,21 +83,30 @@ def ok(now=NOW, status=200):
 @pytest.mark.parametrize(
     ("wanted", "more", "action"),
     [
-        ([], {}, (None, None, LONGEST_WAIT)),
+        ([], {}, (None, None, 60)),
         ([get("a", due=NOW + 7)], {}, (None, None, 7)),
         ([get("a", due=NOW + 7), probe("p", due=NOW + 5)], {}, (None, None, 5)),
         ([DETAIL, STATUS, probe("p")], {}, (STATUS, probe("p"), 0)),
         ([probe("p"), probe("q")], {"probing": frozenset({probe("p").identity})}, (None, probe("q"), 0)),
-        ([probe("p")], {"probing": frozenset(map(str, range(PROBES_AT_ONCE)))}, (None, None, LONGEST_WAIT)),
+        ([probe("p")], {"probing": frozenset(map(str, range(31)))}, (None, probe("p"), 0)),
+        ([probe("p")], {"probing": frozenset(map(str, range(32)))}, (None, None, 60)),
         ([STATUS, probe("p")], {"budget": Budget.start(6, NOW).spend(NOW)}, (None, probe("p"), 0)),
         ([STATUS], {"budget": Budget.start(6, NOW).spend(NOW)}, (None, None, 10)),
-        ([STATUS, probe("p")], {"budget": Budget.start(60, NOW).spend(NOW)}, (None, None, 1)),  # a breath, just waited
+        ([STATUS, probe("p")], {"budget": Budget.start(30, NOW).spend(NOW)}, (None, None, 2)),  # a breath, just waited
+        ([STATUS, probe("p")], {"budget": Budget.start(29, NOW).spend(NOW)}, (None, probe("p"), 0)),
     ],
 )
 def test_next_action_follows_from_wanted_requests_and_budget(wanted, more, action):
     """The budget delays requests, never probes; without work the next action is to wait."""
     decided = next_action(Collector(*wanted), target(**more), NOW)
     assert (decided.get, decided.probe, decided.wait) == (*action[:2], pytest.approx(action[2]))
+
+
+@pytest.mark.parametrize("budget", [Budget.start(60, NOW), Budget.start(60, NOW).spend(NOW)])
+def test_beside_a_request_only_probes_are_next(budget):
+    """However much of the budget is left."""
+    decided = next_action(Collector(STATUS, probe("p")), target(budget=budget), NOW, getting=False)
+    assert (decided.get, decided.probe) == (None, probe("p"))
 
 
 @pytest.mark.parametrize(
@@ -229,6 +236,16 @@ def test_the_oldest_value_is_that_of_the_rotation():
     assert next_action(Collector(STATUS), replace(after, budget=Budget.start(60, NOW)), NOW).oldest == NOW - 5
 
 
+@pytest.mark.parametrize(
+    ("reason", "oldest"),
+    [(Reason.STATUS, NOW - 5), (Reason.CHANGED, NOW - 5), (Reason.LISTING, NOW - 90), (Reason.OLDEST, NOW - 90)],
+)
+def test_age_of_a_status_is_not_that_of_a_rotation(reason, oldest):
+    """An environment that was left behind, and so in the rotation, has its age in `as_of` once it answers again."""
+    state = target(knowledge=Known(as_of=NOW - 5), answered_at={DETAIL.identity: NOW - 90})
+    assert next_action(Collector(replace(DETAIL, reason=reason)), state, NOW).oldest == oldest
+
+
 def test_duration_of_a_round_begins_after_the_last_failure():
     """Otherwise the first round after an outage would have taken as long as the outage."""
     failed = after_response(target(), STATUS, TimedOut("late")).target
@@ -284,15 +301,19 @@ def test_knowledge_survives_a_change_of_settings():
     before = begin(after_response(before, DETAIL, TimedOut("late")).target, probe("p"), NOW)
     after = carried_over(before, 30.0)
     assert (after.knowledge, after.requests, after.budget.rate) == (before.knowledge, before.requests, 30.0)
-    assert (after.probing, dict(after.backoffs)) == (frozenset(), {})
+    assert (after.probing, dict(after.backoffs), after.round_began) == (frozenset(), {}, None)
+    assert not carried_over(target(), 30.0).budget.settled  # it may be killed after its next request
 
 
 def test_clock_set_back_drops_future_times():
     """Even if the oldest value is older: otherwise the others would not be due for as long."""
-    later = begin(target(knowledge=Known(as_of=NOW - 30), success=True), STATUS, NOW + 3600)
+    known = after_response(target(knowledge=Known(as_of=NOW - 30), success=True), DETAIL, TimedOut("late"), NOW + 3600)
+    known = after_response(known.target, get("other"), ok(NOW + 3600), NOW + 3600)
+    later = begin(known.target, STATUS, NOW + 3600)
     assert drop_future_state(Collector(), later, NOW + 3590) is later
     dropped = drop_future_state(Collector(), later, NOW)
-    assert (dropped.knowledge, dropped.success) == (Known(), None)
+    logged = {name: getattr(later, name) for name in ("requests", "last_error", "last_error_at")}
+    assert dropped == Target(knowledge=Known(), budget=Budget.start(60, NOW), latest=NOW, **logged)
     assert drop_future_state(Collector(), dropped, NOW) is dropped
 
 
@@ -305,12 +326,6 @@ def test_a_clock_set_back_ends_pauses_and_backoffs():
     assert dropped.budget.spend(back).wait(back) == pytest.approx(60)
     assert dropped.budget.spend(back).wait(back + 60) == 0
     assert next_action(Collector(replace(DETAIL, due=back)), dropped, back).get is not None
-
-
-def test_clock_set_back_forgets_when_endpoints_answered():
-    """One that fails from then on would not count as failing until that time has come again."""
-    later = after_response(target(), DETAIL, ok(NOW + 3600), NOW + 3600).target
-    assert drop_future_state(Collector(), later, NOW).endpoints == {}
 
 
 def test_clock_set_back_during_a_request_does_not_date_its_response_ahead():

@@ -10,7 +10,7 @@ from exporter import config
 from exporter.metrics.exporter_metrics import Running
 from exporter.metrics.page_cache import PageCache
 from exporter.polling.snapshot_files import Directory
-from exporter.polling.targets import Targets
+from exporter.polling.targets import PATIENCE, Targets
 from tests.waiting import eventually
 
 
@@ -120,6 +120,25 @@ def test_another_place_is_another_account_with_the_same_budget(page_cache, targe
     targets.follow(read(target | {"base_url": f"http://127.0.0.1:{closed_ports[1]}"}))
     health = page_cache.sources()[0].health()
     assert (dict(health.requests), health.budget_used_ratio) == ({}, 1.0)
+
+
+class Slow(Directory):
+    """Storage that takes a while."""
+
+    def write(self, name, content):
+        time.sleep(0.2)
+        super().write(name, content)
+
+
+def test_all_states_are_stored_at_the_end(page_cache, closed_ports, tmp_path, monkeypatch):
+    """The program ends right after; storage that hangs does not delay that beyond the 5 s it has."""
+    assert PATIENCE < 2.5
+    monkeypatch.setattr("exporter.polling.targets.PATIENCE", 60.0)
+    running = Targets(page_cache, Slow(tmp_path))
+    running.follow(read(*(edge(closed_ports[0], account=account) for account in "ab")))
+    eventually(lambda: probed(page_cache, closed_ports[0], account="b"))
+    running.stop()
+    assert [b'"settled": true' in file.read_bytes() for file in tmp_path.glob("*.json")] == [True, True]
 
 
 def test_a_new_leader_polls_as_soon_as_it_is_woken(page_cache, closed_ports, tmp_path):

@@ -95,7 +95,7 @@ class AlertState:
         if alert.at is not None:
             older = self.at is not None and alert.at < self.at
             # An escalation has the time at which its incident began, which may precede the check that reported it.
-            escalated = self.open and alert.level > self.alert.level and alert.starts_at > (self.ended_at or 0.0)
+            escalated = alert.level > self.alert.level and alert.starts_at > (self.ended_at or 0.0)
             return older and not escalated
         return self.open and alert.precedes(self.starts_at, now)
 

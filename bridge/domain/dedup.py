@@ -136,7 +136,7 @@ def _update(state: AlertState, alert: Alert, now: float, update_interval: float)
     if alert.level > state.alert.level or alert.severity != state.alert.severity:
         # A step up within the same status, such as an escalation, is sent at once; a changed text waits.
         wait = 0.0
-    elif state.pending and decision.keeps_position:
+    elif state.pending:
         # Keep the due time of a superseded update, otherwise a text that changes often would never be sent.
         wait = state.pending.not_before
     else:

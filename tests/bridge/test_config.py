@@ -77,6 +77,45 @@ def test_valid_file_is_read_with_its_defaults(file):
     assert (lab.update_interval, lab.primary_property, lab.reconcile) == (0.0, ("host",), None)
 
 
+@pytest.mark.parametrize(
+    ("receiver", "section", "defaults"),
+    [
+        ("alertmanager", "", {"severity_label": "severity", "silenced": "keep", "resolve_after": 0}),
+        ("alertmanager", "", {"primary_property": ("host", "instance", "monitor", "service", "job")}),
+        ("alertmanager", "", {"update_interval": 900}),
+        ("alertmanager", "reconcile", {"interval": 60, "min_uptime": 300, "receiver": None, "open_missed": True}),
+        ("alertmanager", "watchdog", {"alertname": "Watchdog", "max_silence": 300, "forget_after": 7 * 86400}),
+        ("alertmanager", "identity", {"without": ()}),
+        ("vigilmon", "", {"certificate_critical_days": 7, "certificate_resolve_after": 0, "update_interval": 900}),
+        ("thousandeyes", "", {"resolve_after": 0, "update_interval": 900}),
+        ("alerts_api", "", {"resolve_after": 0, "update_interval": 0}),
+        ("bigpanda", "", {"reopen_after": 0}),
+        ("bigpanda", "callback", {"url": "https://api.bigpanda.io/resources/v2.1/outbound/callback", "timeout": 10}),
+        ("bigpanda", "silences", {"sources": None, "timeout": 10}),
+    ],
+)  # fmt: skip
+def test_receivers_have_the_documented_defaults(receiver, section, defaults):
+    """Whoever leaves a key out relies on them."""
+    required = {
+        "reconcile": {"urls": ["http://am:9093"]},
+        "callback": {"api_key": "k", "app_key": "a"},
+        "silences": {"alertmanager": "http://am:9093"},
+    }
+    given = {section: required.get(section, {})} if section else {}
+    found = sender(receiver).Settings.model_validate({"receiver": receiver, "source": "s"} | given)
+    found = getattr(found, section) if section else found
+    assert {name: getattr(found, name) for name in defaults} == defaults
+
+
+def test_optional_apis_of_bigpanda_have_the_documented_defaults():
+    """Five minutes between two confirmations, ten seconds for a request."""
+    panda = {"app_key": "a", "token": "t", "confirm": {"api_key": "k"}}
+    incidents, receivers = {"api_key": "k"}, [{"receiver": "vigilmon", "source": "s"}]
+    found = config.read({"database": "sqlite:////b", "bigpanda": panda, "incidents": incidents, "receivers": receivers})
+    assert (found.bigpanda.confirm.interval, found.bigpanda.confirm.url) == (300, None)
+    assert (found.incidents.url, found.incidents.timeout) == ("https://api.bigpanda.io", 10)
+
+
 def test_database_may_be_written_as_for_the_exporter(file):
     """Both read the same file, which often has the provider's form."""
     file.write_text(file.read_text().replace("postgresql://", "postgres://"))

@@ -67,6 +67,8 @@ def test_slow_response_allows_a_larger_request():
     limiter.sent(25, 0.0, 2.0)
     assert limiter.wait(2.0) == 0
     assert limiter.allowance() == 199  # 2 s * (6000 - 25) / 60
+    limiter.sent(390, 2.0, 4.0)
+    assert limiter.wait(4.0) > 0  # earned once
 
 
 def test_no_minute_after_a_slow_response_has_more_events_than_allowed():

@@ -212,6 +212,8 @@ def test_the_next_state_follows_from_the_decision():
     before = known(seq=3, ended_at=5.0, starts_at=9_000.9, alert=alert())
     repeat = decided(before, alert(), CRITICAL, "old")
     assert next_state(before, alert(), repeat, "old", NOW) is before
+    timed = known(at=50.0, starts_at=9_000.9)
+    assert next_state(timed, alert(at=50.0), decided(timed, alert(at=50.0), CRITICAL, "old"), "old", NOW) is timed
     over = known(OK, ended_at=9_900.7)
     assert next_state(over, RESOLVED, decided(over, RESOLVED, OK), "new", NOW) is over
     later = alert(starts_at=9_100.0)
@@ -219,6 +221,7 @@ def test_the_next_state_follows_from_the_decision():
     assert (moved.starts_at, moved.updated_at, moved.content_hash, moved.seq) == (9_100.0, NOW, "old", 3)
     ended = next_state(before, RESOLVED, decided(before, RESOLVED, OK), "new", NOW)
     assert (ended.status, ended.ended_at, ended.seq, ended.timestamp) == (OK, 9_900.7, 4, 9_900)
+    assert (ended.alert, ended.content_hash, ended.updated_at) == (RESOLVED, "new", NOW)
     assert (ended.pending.kind, ended.pending.replaces, ended.pending.queued_at) == (Kind.RESOLVE, "old", NOW)
     assert next_state(None, alert(), decided(None, alert(), None), "x", NOW) is None
     tail = waiting(Kind.UPDATE, replaces="was", queued_at=7.0, not_before=10_400.0)

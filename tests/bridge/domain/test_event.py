@@ -59,9 +59,15 @@ def test_event_has_bigpandas_members():
 )
 def test_the_first_configured_label_that_is_present_is_the_primary_property(labels, name, value):
     """Without such a label it is the source, as a service. The secondary one is the alert's name then too."""
-    event = made(labels, secondary="gone")
+    event = made(labels, primary="gone", secondary="gone")
     assert event["secondary_property"] == "check"
     assert (event["primary_property"], event[name]) == (name, value)
+
+
+def test_properties_that_the_sender_names_take_precedence():
+    """Of the labels that are there; the name of the alert is no member then."""
+    event = made({"host": "h", "team": "t", "Site": "s"}, primary="team", secondary="Site")
+    assert (event["primary_property"], event["secondary_property"], "check" in event) == ("team", "site", False)
 
 
 def test_reserved_primary_label_gets_a_safe_name():

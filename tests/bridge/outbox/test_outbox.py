@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from bridge.domain.alert import Alert, UnreadableAlert
-from bridge.domain.notification import Notification
+from bridge.domain.notification import Notification, Outcome
 from bridge.errors import Unavailable
 from bridge.outbox.outbox import Outbox
 from bridge.outbox.repository import PageRequest
@@ -85,6 +85,15 @@ def test_repeat_changes_nothing(outbox):
     assert deliver(outbox, T0 + 120) == []
 
 
+def test_outcome_has_what_became_of_each_alert(outbox):
+    """An unmapped severity is sent, "none" is not."""
+    severities = ("odd", "none", "critical", "critical", "warning")
+    outcome = accept(
+        outbox, *(alert(name, severity=severity) for name, severity in zip("abccc", severities, strict=True))
+    )
+    assert outcome == Outcome(queued=3, superseded=1, skipped=1, unchanged=1, unmapped=1)
+
+
 def test_delivery_is_woken_if_anything_was_queued(outbox):
     """By the first of two alike, and not by a repeat alone."""
     woken = []
@@ -132,12 +141,12 @@ def test_superseded_firing_leaves_its_start_time(outbox):
 
 
 def test_attempted_event_is_never_superseded(outbox):
-    """BigPanda may have it, even without a response."""
-    accept(outbox, alert(severity="warning"))
+    """BigPanda may have it, even without a response; it is urgent now, for what waits behind it."""
+    accept(outbox, alert("w", severity="warning"), alert(severity="warning"))
     outbox.queue.postpone(claim(outbox), T0 + 10, "timed out")
     assert accept(outbox, alert(severity="critical"), now=T0 + 5).superseded == 0
     assert deliver(outbox, T0 + 5) == []
-    assert deliver(outbox, T0 + 10) == [("a", "warning"), ("a", "critical")]
+    assert deliver(outbox, T0 + 10) == [("a", "warning"), ("w", "warning"), ("a", "critical")]
 
 
 def test_released_event_may_be_superseded(outbox):

@@ -130,6 +130,21 @@ def test_the_routes_labels_are_tags():
     assert event(alert(), routeLabels={"team": "shop"})["route_team"] == "shop"
 
 
+def test_what_alertmanagers_configuration_names_is_bounded():
+    """Twenty labels of the route, and 256 characters of a name."""
+    many = {f"{number}{'x' * 300}": "v" for number in range(21)}
+    found = translated(alert(), routeLabels=many, receiver="r" * 300)
+    (routed,) = found.alerts
+    assert [len(name) for name in routed.annotations] == [256] * 20
+    assert len(found.receiver_name) == 256
+
+
+def test_first_hundred_unreadable_alerts_are_kept():
+    """Of the others only the reason."""
+    found = translate({"alerts": [7] * 101}, SETTINGS, NOW).unreadable
+    assert [one.body for one in found] == [*["7"] * 100, ""]
+
+
 def test_identity_omits_configured_labels():
     """The alert's own key is still the fingerprint's."""
     settings = Settings.model_validate(
@@ -147,7 +162,17 @@ def test_identity_omits_configured_labels():
 
 @pytest.mark.parametrize(
     ("value", "identifier"),
-    [(7, "7"), (" a-1 ", "a-1"), (1.0, ""), (True, ""), (None, ""), ("é", ""), ("a\nb", ""), ("x" * 129, "")],
+    [
+        (7, "7"),
+        (" a-1 ", "a-1"),
+        (1.0, ""),
+        (True, ""),
+        (None, ""),
+        ("é", ""),
+        ("a\nb", ""),
+        ("x" * 129, ""),
+        ("x" * 128, "x" * 128),
+    ],
 )
 def test_an_identifier_is_a_whole_number_or_a_line_of_ascii(value, identifier):
     """Any other value is no identifier."""

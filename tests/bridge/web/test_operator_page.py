@@ -4,14 +4,18 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import product
+from types import SimpleNamespace
 
 import pytest
 
 from bridge.config import read
+from bridge.delivery.confirmation import ConfirmationStatus
+from bridge.delivery.confirmation_diff import Diagnostic
 from bridge.domain.incident import Incident
 from bridge.domain.incident_details import ForeignAlert, RelatedChange
 from bridge.domain.notification import Notification
 from bridge.errors import Rejected, Unavailable
+from bridge.outbox.confirmations import Confirmations
 from bridge.outbox.outbox import Outbox
 from bridge.outbox.repository import Page, PageRequest
 from bridge.outbox.status import Circuit, OutboxStatus
@@ -186,6 +190,48 @@ def test_open_alerts_are_shown_and_found(world):
     assert "prod:b" in found
     assert "prod:a" not in found
     assert "No open alert matches “nothing”" in world.page("/alerts?q=nothing")
+
+
+def test_overview_has_the_beginning_of_each_list(world):
+    """Ten rows, five of those with bodies; the noisiest alerts have no list of their own."""
+    for number in range(11):
+        world.ingest(f"n{number}")
+        world.share(f"i{number}")
+    world.outbox.queue.record(world.outbox.queue.claim(100, NOW - 90, 10), "accepted", now=NOW - 60)
+    for number in range(6):
+        world.bury(f"dead{number}")
+        world.outbox.set_aside("vigilmon", "uptime", "odd", "{", NOW)
+    for number in range(11):
+        world.ingest(f"n{number}", now=NOW - 50, annotations={"summary": "new"})
+    _, *sections = world.page("/").split('<section aria-labelledby="')
+    rows = {one.partition('"')[0]: one.count('<tr role="row"') + one.count("Reason:") for one in sections}
+    assert rows == {
+        "alerts": 11,
+        "incidents": 11,
+        "queue": 11,
+        "dead-letters": 5,
+        "quarantine": 5,
+        "receivers": 1,
+        "noisiest": 11,
+        "deliveries": 11,
+    }  # fmt: skip  a table has a row of names
+
+
+def test_unconfirmed_events_are_shown(world):
+    """With a notice, BigPanda's diagnostics, and the reason why they are not confirmed now."""
+    world.ingest("a")
+    world.outbox.queue.record(world.outbox.queue.claim(1, NOW - 90, 10), "accepted", now=NOW - 60)
+    assert "Confirmation by BigPanda" not in world.page("/")
+    looked = Confirmations(world.outbox.database, world.config.destination)
+    looked.record(confirmed=[], missed=[], resend=looked.to_confirm(NOW, NOW - 100), until=NOW)
+    diagnostic = Diagnostic(id="7", level="error", message="alert 1: no host")
+    status = ConfirmationStatus(looked_at=NOW - 60, unconfirmed=1, diagnostics=(diagnostic,))
+    world.confirmation = SimpleNamespace(status=status)
+    page = world.page("/")
+    for text in ("1 unconfirmed event</strong>", "Last checked 1m 0s ago", "queued again", "alert 1: no host"):
+        assert text in page
+    world.confirmation = SimpleNamespace(status=replace(status, problem="403: forbidden"))
+    assert "BigPanda does not confirm events: 403: forbidden" in world.page("/")
 
 
 def test_possibly_stale_alert_is_marked(world):

@@ -41,7 +41,7 @@ class TargetSettings(HttpClientSettings):
     account: str = Field(min_length=1)
     poll_interval: Duration = Field(60.0, gt=0)
     timeout: Duration = Field(10.0, gt=0)
-    max_age: Duration = Field(math.nan, gt=0, validate_default=True)
+    max_age: Duration = Field(math.nan, validate_default=True)
     """Default: `shortest_max_age`, or three poll intervals if that is longer."""
     requests_per_minute: float = Field(60.0, gt=0, allow_inf_nan=False)
     series_limit: int = Field(100_000, gt=0)

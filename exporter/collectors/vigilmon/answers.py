@@ -98,7 +98,7 @@ def read_monitors(body: bytes) -> Page:
         identity = text_of(row.get("id"))
         if not identity:
             raise Malformed(f"data[{place}].id: not an id")
-        url = _USERINFO.sub(r"\1", re.split(r"[?#]", text_of(row.get("url")), maxsplit=1)[0])
+        url = _USERINFO.sub(r"\1", re.split(r"[?#]", text_of(row.get("url")))[0])
         host, port = "", 0
         with suppress(ValueError):  # no URL, or an invalid port: the monitor is shown, but has no certificate to probe
             parts = urlsplit(url)

@@ -77,6 +77,7 @@ def test_more_than_1000_environments_are_an_error_unless_selected():
     names = [str(number) for number in range(1001)]
     with pytest.raises(Malformed, match="more than 1,000 environments: list those that matter"):
         knowing(Collector(settings()), *names)
+    assert len(knowing(Collector(settings()), *names[1:]).environments) == 1000
     assert len(knowing(Collector(settings(environments=["7"])), *names).environments) == 1
 
 
@@ -329,10 +330,13 @@ def test_long_environment_names_that_begin_alike_are_distinct():
     """Also once their labels are cut: a series that is there twice makes a page invalid."""
     collector = Collector(settings())
     rows = [{"id": str(end), "name": "x" * 3000 + str(end)} for end in range(2)]
+    rows += [{"id": "2", "name": "y" * 256}]
     (request,) = collector.requests(collector.start(), START)
     knowledge = collector.update(collector.start(), request, response(rows))
-    assert [each.name[-5:] for each in knowledge.environments.values()] == ["… (0)", "… (1)"]
-    assert all(len(each.name) < 512 for each in knowledge.environments.values())
+    *cut, whole = (each.name for each in knowledge.environments.values())
+    assert [each[-5:] for each in cut] == ["… (0)", "… (1)"]
+    assert all(len(each) < 512 for each in cut)
+    assert whole == "y" * 256
 
 
 @pytest.mark.parametrize(
@@ -568,6 +572,20 @@ def test_every_page_of_maintenance_plans_is_counted():
     request = plans_request(collector, full, "running")
     ended = collector.update(full, request, Response(START, 404, b"{}"))
     assert samples(collector, ended, "bigpanda_maintenance_plans") == {("running",): 100.0}
+
+
+@pytest.mark.parametrize(("found", "searches"), [(0, 10), (100, 10), (101, 11), (250, 12)])
+def test_searches_take_nine_tenths_of_the_budget(found, searches):
+    """One for each folder, and one for each further page of active incidents, as the README says."""
+    collector = Collector(settings(requests_per_minute=6))
+    knowledge = knowing(collector, "a", "b")
+    assert ask_for(collector, knowledge, "b", "active").every == pytest.approx(10 * 60 / 5.4)
+    rows = [incident(number) for number in range(found)]
+    for page in range(max(1, -(-found // 100))):
+        request = ask_for(collector, knowledge, "a", "active", START + page)
+        document = {"total": found, "items": rows[100 * page : 100 * page + 100]}
+        knowledge = collector.update(knowledge, request, response(document, START + page))
+    assert ask_for(collector, knowledge, "b", "active").every == pytest.approx(searches * 60 / 5.4)
 
 
 def test_searches_leave_budget_for_maintenance_plans():

@@ -30,7 +30,7 @@ def refused(endpoints):
     ("text", "server_name", "address", "port"),
     [
         ("www.example.com:443", "www.example.com", "www.example.com", 443),
-        ("192.0.2.1:8443", "192.0.2.1", "192.0.2.1", 8443),
+        ("192.0.2.1:1", "192.0.2.1", "192.0.2.1", 1),
         ("www.example.com@192.0.2.1:443", "www.example.com", "192.0.2.1", 443),
         ("[2001:DB8::1]:443", "2001:db8::1", "2001:db8::1", 443),
         ("www.example.com@[2001:db8::1]:65535", "www.example.com", "2001:db8::1", 65535),
@@ -134,6 +134,20 @@ def test_failure_reason_chain_expiry_and_issuer_are_exported():
 
     knowledge = collector.update(knowledge, request, Certificate(1500.0, 9e9, valid=True))
     assert samples(collector, knowledge, 1501.0)["tls_probe_failure"] == []
+
+
+def test_what_a_probe_did_not_find_out_is_absent():
+    """Such as whether a certificate is valid while `ca_file` cannot be read; the other series stay."""
+    collector = Collector(settings("a.example:443"))
+    (request,) = collector.requests(collector.start(), 0.0)
+    seen = Certificate(500.0, 9e9, valid=None, reason="untrusted")
+    exported = samples(collector, collector.update(collector.start(), request, seen), 501.0)
+    assert {name for name, found in exported.items() if found} == {
+        "tls_certificate_expiry_days",
+        "tls_certificate_expiry_timestamp_seconds",
+        "tls_probe_success",
+        "tls_probe_failure",
+    }
 
 
 def test_removed_endpoints_have_no_series():

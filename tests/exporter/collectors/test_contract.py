@@ -325,6 +325,10 @@ def test_no_interval_rate_or_limit_is_zero(vendor):
         with pytest.raises(ValidationError) as caught:
             settings(**given)
         assert given.keys() <= {problem["loc"][0] for problem in caught.value.errors()}
+    counts = {name for name, each in settings.model_fields.items() if type(each.default) is int}
+    with pytest.raises(ValidationError) as caught:
+        settings(**dict.fromkeys(counts, 1))
+    assert counts.isdisjoint(problem["loc"][0] for problem in caught.value.errors())
 
 
 @pytest.mark.parametrize("vendor", VENDORS)

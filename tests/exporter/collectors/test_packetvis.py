@@ -101,7 +101,7 @@ def test_changed_filters_are_polled_at_once():
     _, knowledge = learned([[notification(1)]])
     collector = Collector(settings(severity=4))
     (request,) = collector.requests(knowledge, 1.0)
-    assert request.due == 0.0
+    assert (request.due, request.expected_statuses) == (0.0, {418})
     knowledge = collector.update(knowledge, request, Response(1.0, 200, body()))
     assert samples(collector, knowledge, "packetvis_notifications") == {("bgp", "hijack", "critical"): 0.0}
 
@@ -171,6 +171,7 @@ def test_the_url_is_a_secret(tmp_path):
         ({"severity": 5}, ("severity",), "less than or equal to 4"),
         ({"types": ["a,b"]}, ("types", 0), "match pattern"),
         ({"warning_minutes": 0}, ("warning_minutes",), "greater than 0"),
+        ({"warning_minutes": 1_000_001}, ("warning_minutes",), "less than or equal to 1000000"),
         ({"unknown_types": "drop"}, ("unknown_types",), "'keep' or 'other'"),
         ({"address": URL}, ("address",), "Extra inputs"),
     ],
@@ -246,6 +247,21 @@ def test_invalid_url_is_left_out(url):
     """A URL on the page is complete and http or https."""
     report = read_report(body(notification(1) | {"url": url}))
     assert report.notifications[0].url == ""
+
+
+def test_summary_and_url_have_their_length():
+    """One is cut, the other left out: a part of it leads nowhere."""
+    for extra, url in ((0, "https://p/" + "x" * 502), (1, "")):
+        row = notification(1) | {"summary": "s" * (256 + extra), "url": "https://p/" + "x" * (502 + extra)}
+        (read,) = read_report(body(row)).notifications
+        assert (read.summary, read.url) == ("s" * 256, url)
+
+
+def test_notifications_without_an_id_are_told_apart():
+    """By their `data`, which is the event's address, or else by kind and time."""
+    rows = [{"data": "https://p/a"}, {"data": "https://p/b"}, {"createdAt": 1}, {"createdAt": 2}, {"type": "hijack"}]
+    ids = [[each.id for each in read_report(body(*rows)).notifications] for _ in range(2)]
+    assert (ids[0] == ids[1], len(set(ids[0]))) == (True, 5)
 
 
 def test_long_ids_stay_distinct():

@@ -642,12 +642,13 @@ def test_forbidden_agents_are_an_error_only_if_configured(given, refusals):
 
 def test_cleared_alerts_are_counted_separately():
     """They are listed page by page, never count as active, and do not change the target's age."""
-    collector = Collector(settings(cleared_window=86400.0))
+    collector = Collector(settings(cleared_window="1m"))
     knowledge = polled(collector, collector.start(), ALERTS, page(alert("a")))
     ended = [
         alert(name, alertState="clear", alertSeverity=severity) for name, severity in (("x", "major"), ("y", "info"))
     ]
     first = next(r for r in collector.requests(knowledge, START) if ("state", "clear") in r.params)
+    assert first.params == (("state", "clear"), ("window", "60s"))
     knowledge = collector.update(knowledge, first, Response(START, 200, json.dumps(page(*ended, cursor="c")).encode()))
     assert samples(collector, knowledge, "thousandeyes_cleared_alerts") == {}
 
@@ -661,7 +662,8 @@ def test_cleared_alerts_are_counted_separately():
     assert not knowledge.truncated
     endless = {"alerts": [], "_links": {"next": {"href": None}}}
     assert collector.update(knowledge, first, Response(START + 2, 200, json.dumps(endless).encode())).truncated
-    assert samples(collector, knowledge, "thousandeyes_cleared_alerts", START + 86400) == {}
+    for age, shown in ((900, expected), (901, {})):  # three listings, every five minutes
+        assert samples(collector, knowledge, "thousandeyes_cleared_alerts", START + age) == shown
     assert knowledge.as_of == START
 
 
@@ -679,8 +681,9 @@ def test_usage_and_outages_are_polled_once_per_organisation():
     assert samples(collector, knowledge, "thousandeyes_units_used") == {("1",): 95.0}
     assert samples(collector, knowledge, "thousandeyes_units_included") == {("1",): 100.0}
     assert samples(collector, knowledge, "thousandeyes_outages") == {("1", "app"): 1.0, ("1", "net"): 1.0}
-    assert samples(collector, knowledge, "thousandeyes_units_used", START + 86400) == {}
-    assert samples(collector, knowledge, "thousandeyes_outages", START + 86400) == {}
+    for name, age in (("units_used", 3 * 3600), ("outages", 3 * 300)):
+        assert samples(collector, knowledge, f"thousandeyes_{name}", START + age)
+        assert samples(collector, knowledge, f"thousandeyes_{name}", START + age + 1) == {}
 
 
 def test_tests_have_names():
@@ -690,6 +693,17 @@ def test_tests_have_names():
     knowledge = polled(collector, collector.start(), TESTS, tests)
     for age, shown in ((10_800, {("", "1", "checkout", "http-server"): 1.0}), (10_801, {})):  # three hourly lookups
         assert samples(collector, knowledge, "thousandeyes_test_info", START + age) == shown
+
+
+def test_age_of_a_kind_is_that_of_its_oldest_value():
+    """Whichever of its tests was read first."""
+    collector = Collector(settings(test_results=["1", "2"]))
+    known = polled(collector, collector.start(), "/agents", AGENTS, at=START + 5)
+    first, second = (request for request in collector.requests(known, START) if request.endpoint == RESULTS)
+    for request, at in ((second, START + 60), (first, START + 70)):
+        known = collector.update(known, request, Response(at, 200, b'{"results": []}'))
+    name = "thousandeyes_oldest_reading_timestamp_seconds"
+    assert samples(collector, known, name, START + 80) == {("", "agents"): START + 5, ("", "http"): START + 60}
 
 
 def test_results_of_a_test_that_is_gone_are_forgotten():

@@ -162,6 +162,39 @@ def test_page_parameter_is_configurable():
     assert next_get(collector, known, 1.0).params == (("p", "2"),)
 
 
+@pytest.mark.parametrize("total", [2, None])
+def test_missing_page_ends_only_a_list_that_may_have_ended(total):
+    """With a total that was not reached it is a failure: monitors would be missing."""
+    collector = Collector(settings())
+    known = polled(collector, collector.start(), 100.0, listed(monitor(1), total=total))
+    request = next_get(collector, known, 101.0)
+    gone = Response(101.0, 404, b"<html>")
+    if total:
+        with pytest.raises(Malformed, match=r"^404, though there are more monitors$"):
+            collector.update(known, request, gone)
+    else:
+        ended = collector.update(known, request, gone)
+        assert (ended.round_at, ended.truncated, list(ended.monitors)) == (100.0, False, ["1"])
+
+
+def test_monitors_that_stay_down_take_half_of_what_the_statuses_leave():
+    """Here that is one request in two minutes, for ten monitors; the uptimes get the rest."""
+    names = list(map(str, range(10)))
+    known = Known(
+        round_at=100.0,
+        monitors={name: kept(name, "down") for name in names},
+        incidents={name: History(at=100.0, ongoing=1) for name in names},
+        troubled=tuple(names),
+    )
+    found = Collector(settings(requests_per_minute=2, poll_interval="1m")).requests(known, 100.0)
+    again = {
+        (each.due, each.every)
+        for each in found
+        if each.endpoint == "/monitors/{id}/incidents" and each.reason is Reason.CHANGED
+    }
+    assert again == {(1300.0, 1200.0)}
+
+
 def test_ongoing_incidents_are_withdrawn_after_a_change():
     """From a change of status until the incidents were polled again, their number is unknown."""
     collector = Collector(settings())

@@ -140,6 +140,7 @@ def test_list_longer_than_the_cap_is_truncated():
     """Until the next complete round."""
     known = with_page(Known(), 1, 100.0, page(1, total=2), 1)
     assert (known.truncated, list(known.monitors)) == (True, ["1"])
+    assert with_page(known, 1, 130.0, page(1, total=2), MOST).truncated
     assert not with_page(known, 1, 130.0, page(1, total=1), 1).truncated
 
 

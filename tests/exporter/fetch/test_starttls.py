@@ -6,7 +6,6 @@ from typing import get_args
 import pytest
 
 from exporter.collectors.contract import Probe, Reason, StartTls, TlsEndpoint
-from exporter.fetch.starttls import MOST_BYTES
 from exporter.fetch.tls_probe import probe
 from tests.sandbox.starttls import GREETINGS
 
@@ -82,6 +81,11 @@ def test_old_protocols_and_untrusted_certificates_behind_starttls(sandbox, tmp_p
         ),
         ("imap", [b"* BYE\r\n"], "the server answered '* BYE' instead of agreeing to TLS"),
         ("imap", [b"* OK\r\n", b"a NO\r\n"], "the server answered 'a NO' instead of agreeing to TLS"),
+        (
+            "imap",
+            [b"* OK" + b"x" * 60_000 + b"\r\n", b"a NO\r\n"],
+            "the server answered 'a NO' instead of agreeing to TLS",
+        ),
         ("pop3", [b"+OK\r\n", b"-ERR\r\n"], "the server answered '-ERR' instead of agreeing to TLS"),
         ("ftp", [b"220 hi\r\n", b"534 no\r\n"], "the server answered '534 no' instead of agreeing to TLS"),
         ("postgres", [b"N"], "the server answered 'N' instead of agreeing to TLS"),
@@ -112,7 +116,7 @@ def test_smtp_client_introduces_itself_with_its_address(host, literal):
 def test_endless_starttls_dialogue_is_limited(protocol):
     """The dialogue is limited in bytes."""
     words = b"0\x84\x7f\xff\xff\xff" if protocol == "ldap" else b"* " if protocol == "imap" else b""
-    with saying(words + b"2" * (2 * MOST_BYTES)) as port:
+    with saying(words + b"2" * 70_000) as port:
         seen = probed(port, protocol)
     assert (seen.reason, seen.not_after) == ("tls", None)
 

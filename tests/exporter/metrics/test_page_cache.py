@@ -169,6 +169,19 @@ def test_parts_of_a_target_disappear_at_their_time_without_a_change(page_cache, 
     assert 'host="young"' in text(page_cache)
 
 
+def test_a_target_without_changes_is_rendered_every_ten_seconds(now, monkeypatch):
+    """So that no part stays much longer than it may, and days count down."""
+    waits, wait = [], threading.Condition.wait
+    monkeypatch.setattr(
+        threading.Condition, "wait", lambda self, timeout=None: waits.append(timeout) or wait(self, timeout)
+    )
+    page_cache = PageCache(lambda: now[0], Running("1.2.3"))
+    page_cache.serve([FakePoller()])
+    page_cache.start()
+    assert 9 < eventually(lambda: [timeout for timeout in waits if timeout])[0] <= 11
+    page_cache.stop(30)
+
+
 def test_equal_families_of_two_collectors_share_one_help(page_cache):
     """Two copies of a folder give one valid page: each family once, its samples together."""
     first, second = FakePoller(collector="demo"), FakePoller("corp", collector="copy")

@@ -6,9 +6,8 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 
-from exporter.polling import leadership
+from exporter.polling import leadership, postgresql
 from exporter.polling.leadership import LEASE, LOOK_EVERY, PATIENCE, Leadership
-from exporter.polling.postgresql import key
 from exporter.toolkit.config_types import ConfigError, Secret
 
 
@@ -100,7 +99,7 @@ def exporter(clock):
         each.stop()
 
 
-def broken():
+def broken(*_statement, **_form):
     raise psycopg.OperationalError("timeout expired")
 
 
@@ -185,6 +184,11 @@ def test_a_lock_is_confirmed_before_its_lease_ends():
     assert LOOK_EVERY + PATIENCE <= LEASE == 3.0
 
 
+def test_leader_that_is_gone_may_have_polled_until_its_lease_ended():
+    """A second after its last write it may have lost PostgreSQL, and polled on: so much counts as sent."""
+    assert postgresql.Database.loss_window == 4.0
+
+
 def test_a_slow_reply_confirms_the_lock_as_of_its_question(exporter, clock):
     """When it arrives, the lock may be lost already."""
     only = exporter(Server())
@@ -197,9 +201,19 @@ def test_a_slow_reply_confirms_the_lock_as_of_its_question(exporter, clock):
     assert not only.leads()
 
 
+def test_connection_that_breaks_is_opened_again_once():
+    """A write is lost if that one breaks too, and not taken for one that another exporter's term forbids."""
+    database, opened = postgresql.Database(Secret("postgresql://h/d"), "1/1"), []
+    database.connect = lambda patience: opened.append(patience) or SimpleNamespace(closed=True, execute=broken)
+    for tries in (2, 4):
+        with pytest.raises(OSError, match=r"PostgreSQL: timeout$"):
+            database.read("x")
+        assert opened == [10] * tries
+
+
 def test_locks_are_the_same_in_every_version():
     """During an upgrade the old and the new program must not both lead."""
-    assert [key(name) for name in ("1/1", "3/3")] == [1401361576898133485, -5831572242531853556]
+    assert [postgresql.key(name) for name in ("1/1", "3/3")] == [1401361576898133485, -5831572242531853556]
 
 
 @pytest.mark.parametrize(

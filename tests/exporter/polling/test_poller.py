@@ -130,6 +130,7 @@ def started():
         collector=None,
         vendor=None,
         *,
+        clock=time.time,
         probe=probe_result,
         on_change=lambda _poller: None,
         storage=None,
@@ -139,8 +140,8 @@ def started():
         made = Poller(
             settings(**more),
             collector or Collector(),
-            vendor or Vendor(),
-            time.time,
+            vendor or Vendor(clock),
+            clock,
             on_change,
             storage,
             leads=leads,
@@ -397,6 +398,7 @@ def test_exception_in_a_collector_does_not_stop_polling(started, caplog, monkeyp
 
     def failures():
         assert poller.rendered(time.time(), list) == [] or "famil" not in where
+        assert not poller.health().truncated
         return sum(count for (_, outcome), count in poller.health().requests.items() if outcome == "malformed")
 
     eventually(lambda: failures() >= 3)
@@ -421,6 +423,16 @@ def test_follower_looks_for_snapshots_as_often_as_they_are_written(started, tmp_
     """Its data is that much older than the leader's."""
     started(storage=Directory(tmp_path, every=7.0), leads=lambda: False)
     eventually(lambda: 7.0 in waits)
+
+
+def test_nothing_happens_until_a_request_is_due(started, waits):
+    """Whatever is answered wakes the loop once: a core would be busy otherwise."""
+    poller = started(Collector(every=600.0))
+    eventually(lambda: [timeout for timeout in waits if timeout and timeout > 30])
+    rested = len(waits)
+    time.sleep(0.2)
+    assert len(waits) - rested < 5
+    assert poller.health().success
 
 
 def test_targets_start_one_after_another_within_a_second(started, waits):
@@ -461,6 +473,15 @@ def test_changed_credentials_end_the_pause_at_once(started, monkeypatch):
     vendor.steady, vendor.token = 200, "two"
     eventually(lambda: poller.health().success, patience=20)
     assert poller.health().paused_reason == ""
+
+
+def test_polling_goes_on_when_the_clock_is_set_back(started):
+    """By hours: its data would look fresh, and not be due, until they have passed again."""
+    back = 0.0
+    poller = started(clock=lambda: time.time() - back)
+    eventually(lambda: value(poller))
+    back = 7200.0
+    eventually(lambda: (poller.target.knowledge.as_of or time.time()) < time.time() - 3600)
 
 
 def test_403_on_one_monitor_does_not_pause_the_target(started):

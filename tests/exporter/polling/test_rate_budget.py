@@ -284,4 +284,6 @@ def test_rate_headers_do_not_outlive_their_response():
     after = told.answered({}, NOW + 60)
     assert (after.remaining, paused_until(after, NOW + 60)) == (None, None)
     assert told.failed(TimedOut("late"), NOW + 60).remaining is None
+    late = Budget.start(55, NOW).spend(NOW).answered({"x-ratelimit-remaining": "0"}, NOW + 70)
+    assert paused_until(late, NOW + 70) == NOW + 71  # its own request has left the window; no loop, all the same
     assert paused_until(told.failed(RateLimited("429"), NOW + 10), NOW + 10) == NOW + 70

@@ -37,6 +37,7 @@ def backoff(reason, since, message="/x: it fails"):
     [
         (target(), ""),
         (target(success=None, knowledge=Known(None, None)), ""),
+        (target(success=None, knowledge=Known(None, None), pause=Pause(NOW + 900, "rate_limited")), ""),
         (target(success=False, backoffs=[backoff("timeout", NOW - 5)]), "/x: it fails"),
         (
             target(success=False, backoffs=[backoff("timeout", NOW - 5, "/y"), backoff("timeout", NOW - 9)]),
@@ -64,6 +65,7 @@ def backoff(reason, since, message="/x: it fails"):
     ids=[
         "well",
         "not polled yet",
+        "paused before anything is known",
         "a status fails",
         "two fail, one of them for longer",
         "the collector fails",

@@ -120,6 +120,8 @@ def test_beside_a_request_only_probes_are_next(budget):
 def test_the_next_poll_is_a_request_or_else_a_probe(wanted, next_poll):
     """A target with only TLS probes has a next poll too."""
     assert next_action(Collector(*wanted), target(), NOW).next_poll == next_poll
+    spent = target(budget=Budget.start(60, NOW).spend(NOW))
+    assert next_action(Collector(*wanted), spent, NOW).next_poll - NOW == pytest.approx(1.0)
 
 
 class Rolling(Collector):
@@ -134,10 +136,10 @@ class Rolling(Collector):
 def test_round_published_page_by_page_ends_with_the_last_page():
     """The age advances with every page; success and duration are those of the whole round."""
     before, seen = target(knowledge=Known(as_of=NOW - 60)), []
-    for at in (NOW, NOW + 3, NOW + 6):
+    for at in (NOW, NOW + 3, NOW + 6, NOW + 8):
         before = update(Rolling(), begin(before, STATUS, at), STATUS, ok(at), at + 1).target
         seen.append((before.knowledge.as_of, before.success, before.duration))
-    assert seen == [(NOW, None, None), (NOW + 3, True, 4), (NOW + 6, True, 4)]
+    assert seen == [(NOW, None, None), (NOW + 3, True, 4), (NOW + 6, True, 4), (NOW + 8, True, 3)]
 
 
 def test_round_succeeds_when_it_is_complete():

@@ -9,7 +9,6 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import Final
@@ -41,7 +40,7 @@ class Relocation:
     def __init__(self, outbox: Outbox, connect: Callable[[Settings], BigPanda]) -> None:
         self._outbox, self._connect = outbox, connect
 
-    def leave_others(self, config: Config, now: float, reached: Mapping[str, BigPanda]) -> None:
+    def leave_others(self, config: Config, reached: Mapping[str, BigPanda]) -> None:
         """Resolve alerts that are open at other destinations, and record the address of this one.
 
         It is tried once, because they may be gone. `reached`: clients that exist, by their destination's name.
@@ -57,15 +56,15 @@ class Relocation:
             if name == config.destination or not there:
                 continue
             if name in reached:
-                _close(there, reached[name], now)
+                _close(there, reached[name])
             elif address.url and address.token_proof == here.token_proof:
                 with closing(self._connect(config.bigpanda.model_copy(update={"url": address.url}))) as client:
-                    _close(there, client, now)
+                    _close(there, client)
             else:
                 _log.warning("Left %s open at the previous destination: %s", counted(len(there), "alert"), _UNREACHED)
         self._outbox.status.set_destination(config.destination, here)
 
-    def rekey(self, config: Config, client: BigPanda, now: float) -> None:
+    def rekey(self, config: Config, client: BigPanda) -> None:
         """Resolve alerts open here under another app key, which is another identity, and queue events under this one.
 
         To be done before anything is sent: afterwards it would no longer be known under which key an alert is open.
@@ -75,7 +74,7 @@ class Relocation:
             for state, settings in self._opened(config)
             if settings and state.destination == config.destination and state.app_key != settings.mapping.app_key
         ]
-        _close(opened, client, now)
+        _close(opened, client)
         for (receiver, source), settings in config.by_source.items():
             self._outbox.queue.set_app_key(receiver, source, settings.mapping.app_key, config.destination)
 
@@ -84,9 +83,7 @@ class Relocation:
         corrections = (
             settings.correction(state.alert, state.updated_at, resend=True)
             for state, settings in self._opened(config)
-            if settings
-            and state.open
-            and (state.destination, state.app_key) != (config.destination, settings.mapping.app_key)
+            if settings and (state.destination, state.app_key) != (config.destination, settings.mapping.app_key)
         )
         if queued := len(list(self._outbox.correct(corrections, now))):
             _log.info("Resending %s to the new destination", counted(queued, "open alert"))
@@ -96,11 +93,11 @@ class Relocation:
         return [(state, receivers.get((state.alert.receiver, state.alert.source))) for state in accepted]
 
 
-def _close(opened: _Opened, client: BigPanda, now: float) -> None:
+def _close(opened: _Opened, client: BigPanda) -> None:
     ends = []
     for state, settings in opened:
         if settings:
-            ended = draft(replace(state.alert, firing=False, ends_at=now), Status.OK, settings.mapping)
+            ended = draft(state.alert, Status.OK, settings.mapping)
             # Later than its last event, and earlier than those sent to the new destination.
             ends.append((state.app_key, ended.freeze(state.timestamp + 1)))
     if left := len(opened) - len(ends):

@@ -236,7 +236,7 @@ class Delivery(PeriodicThread):
     def _reroute(self, config: Config) -> None:
         """Use a configuration from now on. What is open by the former one, perhaps of an earlier run, moves."""
         self._give_back()
-        self._relocation.leave_others(config, self._clock.wall(), {self._name: self._destination})
+        self._relocation.leave_others(config, {self._name: self._destination})
         if config is not self._config:
             self._outbox.status.set_destination(config.destination, Circuit())
             self._destination.close()
@@ -246,7 +246,7 @@ class Delivery(PeriodicThread):
         # If both names lead to the same BigPanda, a resent event must have a later second.
         self._restate_at = self._clock.steady() + _APART
         if len(self._changes) == 1:  # otherwise webhooks may be queued already under the app keys of a newer one
-            self._relocation.rekey(config, self._destination, self._clock.wall())
+            self._relocation.rekey(config, self._destination)
 
     def close(self) -> None:
         """Close all connections and release claimed events that were not tried."""

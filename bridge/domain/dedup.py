@@ -173,7 +173,7 @@ def next_state(
     return replace(
         before,
         # A repeat does not undo an escalation: its own repeat would be another one.
-        alert=replace(alert, level=max(alert.level, before.alert.level)) if before.open and alert.firing else alert,
+        alert=replace(alert, level=max(alert.level, before.alert.level)) if before.open else alert,
         status=decision.status,
         content_hash=content_hash,
         timestamp=decision.timestamp if event else before.timestamp,

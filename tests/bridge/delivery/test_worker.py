@@ -153,6 +153,7 @@ def test_queued_events_are_sent_once_and_recorded(scene):
     assert scene.outbox.status.counts(scene.clock.now).waiting == 0
     assert scene.count("accepted") == 3
     assert scene.metrics.registry.get_sample_value("vendorwatch_bridge_delivery_latency_seconds_count") == 3
+    assert 0 <= scene.metrics.registry.get_sample_value("vendorwatch_bridge_delivery_latency_seconds_sum") < 1
 
 
 def test_a_duplicate_is_success(scene):
@@ -283,6 +284,7 @@ def test_retry_after_is_obeyed(scene):
     scene.live(60)
     assert scene.panda.accepted[0][0] >= began + 40
     assert scene.panda.names() == ["prod:b", "prod:a"]
+    assert scene.count("retry") == 1
     assert scene.metrics.registry.get_sample_value("vendorwatch_bridge_delivery_latency_seconds_sum") >= 40 + 39
 
 
@@ -558,6 +560,18 @@ def test_result_that_cannot_be_recorded_is_given_up(scene, monkeypatch):
     assert scene.panda.names() == ["prod:bad", "prod:good"]
 
 
+def test_claims_that_cannot_be_released_are_given_up(scene, monkeypatch):
+    """Otherwise nothing else would ever be sent: their lease has ended."""
+    scene.panda.mood = refuse(Rejected("BigPanda answered 400", status=400), lambda events: len(events) > 1)
+    scene.accept("a", "b")
+    while not scene.panda.requests:
+        scene.delivery.tick()
+    monkeypatch.setattr(Queue, "release", lambda *_: 1 / 0)
+    scene.clock.now += 60
+    scene.live(5)
+    assert scene.panda.names() == ["prod:a", "prod:b"]
+
+
 def test_a_crash_between_send_and_record_repeats_the_same_bytes(scene):
     """The event is sent again when its lease ends, with the same bytes."""
     bodies = []
@@ -797,6 +811,7 @@ def test_clock_set_back_delays_nothing(scene, caplog, back):
     scene.live(61)
     assert sorted(scene.panda.names()) == ["prod:a", "prod:b"]
     assert f"System clock stepped back by {back:.0f} seconds" in caplog.text
+    assert scene.metrics.registry.get_sample_value("vendorwatch_bridge_delivery_latency_seconds_sum") >= 0
 
 
 def test_requests_stay_under_a_megabyte(scene):

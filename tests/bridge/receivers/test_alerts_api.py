@@ -55,6 +55,22 @@ def test_senders_properties_are_kept():
     assert (found["rack"], found["sensor"], found["incident_identifier"]) == ("r7", "temp", "scripts:rack-7")
 
 
+def test_long_identifier_is_replaced_by_a_short_one():
+    """Always the same; 512 characters are kept."""
+    identifiers = [
+        event(DISK | {"incident_identifier": "x" * length})["incident_identifier"] for length in (512, 513, 513)
+    ]
+    assert identifiers[0] == f"scripts:{'x' * 512}"
+    assert identifiers[1] == identifiers[2]
+    assert len(identifiers[1]) == len("scripts:") + 32
+
+
+def test_property_that_is_no_tag_is_the_alerts_check():
+    """A link has a member of its own."""
+    found = event(DISK | {"secondary_property": "permalink", "permalink": "http://x"})
+    assert (found["secondary_property"], found["check"], found["permalink"]) == ("check", "http://x", "http://x")
+
+
 @pytest.mark.parametrize(
     ("body", "errors"),
     [
@@ -64,6 +80,7 @@ def test_senders_properties_are_kept():
         ({"alerts": [DISK, None]}, ["alert 2: not an object"]),
         ({"alerts": {}}, ["alerts: not a list"]),
         ({"alerts": []}, ["alerts: empty"]),
+        ({"alerts": [7] * 22}, [*(f"alert {number}: not an object" for number in range(1, 21)), "and 2 more"]),
     ],
 )  # fmt: skip
 def test_batch_that_bigpanda_would_reject_is_rejected(body, errors):

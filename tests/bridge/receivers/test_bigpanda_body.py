@@ -156,6 +156,14 @@ def test_the_share_quota_is_read(body, available):
     assert quota_available(body, body.get("incident", body)) == available
 
 
+def test_number_and_length_of_what_is_kept_are_bounded():
+    """A hundred of each, 512 characters of a text; a number beyond any id or count is none."""
+    many = [{"id": f"{number}", "value": "x" * 513, "change": {"id": "c"}} for number in range(101)]
+    found = read({"id": "1", "incidentTags": many, "relatedChanges": many, "alerts": many})
+    assert [len(found.tags), len(found.changes), len(found.foreign), len(found.tags["0"])] == [100, 100, 100, 512]
+    assert [read({"id": "1", "environment_id": 10**14 - less}).environment_id for less in (0, 1)] == ["", "9" * 14]
+
+
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),

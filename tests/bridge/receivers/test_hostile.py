@@ -105,5 +105,13 @@ def test_event_size_is_bounded_for_any_number_of_fields():
     """A hundred thousand fields are not all tags."""
     body = copy.deepcopy(next(body for receiver, body in SAMPLES if body.get("alert", {}).get("active") == 1))
     body["alert"] |= {f"field{number}": "x" * 600 for number in range(100_000)}
+    body["alert"]["agents"] = [{"agentName": "a", "metricsAtStart": f"Loss: {number} %"} for number in range(6)]
     (event,) = understood("thousandeyes", body)
-    assert len(event) < 100
+    assert sum(name.startswith("field") for name in event) == 64
+    assert event["description"].endswith(" (Loss: 0 %; Loss: 1 %; Loss: 2 %; Loss: 3 %; Loss: 4 %)")
+
+
+@pytest.mark.parametrize(("length", "read"), [(253, 1), (254, 0)])
+def test_host_of_a_certificate_is_at_most_as_long_as_a_name_may_be(length, read):
+    """A longer one cannot have been resolved."""
+    assert len(understood("vigilmon", {"event": "ssl.expiring", "monitor_url": f"https://{'x' * length}"})) == read

@@ -6,7 +6,7 @@ import pytest
 
 from bridge.domain.event import draft, status_of
 from bridge.receivers.alertmanager import Settings, translate
-from bridge.receivers.lenient import identifier_of, strings_of
+from bridge.receivers.lenient import identifier_of, short_text_of, strings_of
 from tests.bridge.alerts import build
 
 NOW = 1_795_200_000.0
@@ -55,6 +55,8 @@ def test_huge_alerts_are_truncated():
     assert (len(found.labels["long"]), len(found.labels) <= 1000) == (100_000, True)
     assert sum(map(len, found.labels.values())) <= 1_000_000
     assert sum(map(len, found.links.values())) <= 110_000
+    assert len(strings_of({str(number): "" for number in range(1001)})) == 1000
+    assert short_text_of(" " + "x" * 3000) == "x" * 2047
 
 
 def test_status_is_case_insensitive():

@@ -102,6 +102,15 @@ def test_escalation_without_its_minutes_is_one(outbox):
     assert alert.level == 1
 
 
+def test_minutes_of_an_escalation_do_not_reach_another_second(outbox):
+    """However many: an up in the second in which the incident began came after it."""
+    settings = Sender(outbox, "vigilmon").settings
+    long = monitor_webhook(1, "escalation", 6, 0) | {"down_minutes": 10**9}
+    bodies = (monitor_webhook(1, "down", 6, 0), long, monitor_webhook(1, "up", 6, 0), monitor_webhook(1, "down", 6, 1))
+    times = [translate(body, settings, NOW).alerts[0].at for body in bodies]
+    assert times == sorted(set(times))
+
+
 @patient
 @given(states=states, tries=st.integers(2, 4))
 def test_vendors_retries_make_no_event(outbox, states, tries):
@@ -164,4 +173,5 @@ def test_repeat_of_a_trigger_with_the_second_of_its_clear_opens_nothing(outbox):
     sender, number = Sender(outbox, "thousandeyes"), next(NUMBERS)
     trigger, clear = (occurrence(number, firing=firing, minute=0, skew=0) for firing in (True, False))
     clear["alert"]["dateEnd"] = clear["alert"]["dateStart"]
-    assert [sender.send(body) for body in (trigger, clear, trigger)] == [1, 1, 0]
+    later = occurrence(number, firing=True, minute=0, skew=1)
+    assert [sender.send(body) for body in (trigger, clear, trigger, later)] == [1, 1, 0, 1]

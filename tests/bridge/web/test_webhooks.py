@@ -225,6 +225,13 @@ def test_unreadable_body_is_400_and_quarantined(front, body, reason):
     assert front.value("notifications_total", outcome="unreadable", receiver="alertmanager", source="prod") == 1
 
 
+def test_only_the_beginning_of_a_large_unreadable_body_is_kept(front):
+    """A megabyte of it."""
+    front.post(b"[" + b" " * 1_000_000)
+    ((_receiver, _source, _problem, kept, _at),) = front.quarantined
+    assert len(kept) == 1_000_000
+
+
 def test_deeply_nested_body_is_400(front):
     """Python before 3.14 refuses the depth, later ones read to the end and miss the rest."""
     assert front.post(b"[" * 50_000).status_code == 400
@@ -282,6 +289,9 @@ def test_unescaped_nul_is_rejected():
 
 def test_millions_of_unescaped_backslashes_are_rejected():
     """To correct them takes too much memory."""
+    assert parsed(b'{"a": "' + rb"\d" * 100_000 + b'"}') == {"a": r"\d" * 100_000}
+    with pytest.raises(Unreadable):
+        parsed(b'{"a": "' + rb"\d" * 100_001 + b'"}')
     body = b'{"a": "' + rb"\d" * 4_000_000 + b'"}'
     tracemalloc.start()
     with pytest.raises(Unreadable, match=r"Invalid .escape at character 7"):
@@ -307,6 +317,7 @@ def test_body_with_too_many_objects_is_rejected_unparsed(front):
 @pytest.mark.parametrize("piece", [b"1,", b"1.5,", b'"ab",', b'"[",', b"{},"])
 def test_body_with_too_many_values_is_rejected_unparsed(piece):
     """Numbers and texts of a few bytes need as much memory."""
+    assert len(parsed(b'{"alerts": [' + piece * 99_000 + b"1]}")["alerts"]) == 99_001
     with pytest.raises(Unreadable, match="more than"):
         parsed(b'{"alerts": [' + piece * 1_000_000 + b"1]}")
 
@@ -316,6 +327,12 @@ def test_large_body_of_invalid_utf_8_is_rejected():
     assert parsed(b'{"a": "\xff"}') == {"a": "\ufffd"}
     with pytest.raises(Unreadable, match="UTF-8"):
         parsed(b'{"a": "' + b"\xff" * 4_000_000 + b'"}')
+
+
+def test_largest_body_of_alertmanager_is_read():
+    """The limits leave room for 33,000 alerts with a dozen labels."""
+    entry = ALERT | {"generatorURL": "", "labels": {f"l{number}": "" for number in range(12)}}
+    assert len(parsed(json.dumps({"alerts": [entry] * 33_000}).encode())["alerts"]) == 33_000
 
 
 @pytest.mark.parametrize("piece", [",", "[{", '\\"[', "\\[", '{\\"', "\\\\[", '"', "\\"])

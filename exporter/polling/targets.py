@@ -56,7 +56,7 @@ class Targets:
                 leads=self._leads,
             )
             budget = spent.get((settings.collector, settings.credentials()))
-            if budget:
+            if budget and not is_same:
                 inherited = replace(budget.at_rate(settings.requests_per_minute), settled=False)
                 come[name].target = replace(come[name].target, budget=inherited)
         self._pollers = {name: kept.get(name) or come[name] for name in wanted}

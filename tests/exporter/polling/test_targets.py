@@ -112,6 +112,18 @@ def test_renamed_account_keeps_its_budget(page_cache, targets, closed_ports):
     assert not renamed.health().requests
 
 
+def test_accounts_of_one_token_keep_their_own_budgets(page_cache, targets, closed_ports):
+    """Through a reload that changes both: neither gets what the other has not spent yet."""
+    target = {"collector": "vigilmon", "token": "t", "base_url": f"http://127.0.0.1:{closed_ports[0]}"}
+    both = [target | {"account": account, "requests_per_minute": 1} for account in ("one", "two")]
+    targets.follow(read(*both))
+    eventually(lambda: all(source.health().requests for source in page_cache.sources()))
+    spent = [source.target.budget.sent for source in page_cache.sources()]
+    targets.follow(read(*(one | {"timeout": "9s"} for one in both)))
+    assert [source.target.budget.sent for source in page_cache.sources()] == spent
+    assert spent[0] != spent[1]
+
+
 def test_another_place_is_another_account_with_the_same_budget(page_cache, targets, closed_ports):
     """Its data would be that of the old `base_url`; the token's requests may count there too."""
     target = {"collector": "vigilmon", "account": "a", "token": "t", "requests_per_minute": 1}

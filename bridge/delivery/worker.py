@@ -213,7 +213,6 @@ class Delivery(PeriodicThread):
         self._metrics.destination_up.set(0)
         self.conditions.report("destination", f"BigPanda unavailable, queueing events: {reason}", level)
         self._pending_writes.append(lambda: self._outbox.status.set_destination(self._name, circuit))
-        self._pending_writes.append(self._give_back)
 
     def _up(self, circuit: Circuit) -> None:
         self._metrics.destination_up.set(1)

@@ -45,7 +45,7 @@ class Alert:
         Its own start decides too, because a clock may have stepped back between start and end. A start in the future
         is by a clock that was ahead, and says nothing.
         """
-        return self.at is None and self.ends_at is not None and max(self.starts_at, self.ends_at) < starts_at <= now
+        return self.ends_at is not None and max(self.starts_at, self.ends_at) < starts_at <= now
 
 
 @dataclass(frozen=True, slots=True)

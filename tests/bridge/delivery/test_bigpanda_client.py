@@ -11,7 +11,7 @@ from bridge.config import BigPanda as Settings
 from bridge.delivery.bigpanda_client import BigPanda, body
 from bridge.errors import DeliveryError, Rejected, Stopped, Transient
 from exporter.toolkit.config_types import Secret
-from tests.toolkit.talking import dying_when_reused, serving
+from tests.toolkit.talking import answer, dying_when_reused, serving
 
 URL = "https://api.bigpanda.test/data/v2/alerts"
 EVENTS = ['{"timestamp":20, "incident_identifier":"prod:ü"}', '{"timestamp":10,"incident_identifier":"prod:1"}']
@@ -203,6 +203,23 @@ def test_kept_connection_that_broke_off_is_no_failure():
         assert [client.send(EVENTS, "a") for _ in range(2)] == ["accepted"] * 2
         client.close()
     assert len(set(server.requests)) == 1
+
+
+def test_closed_client_keeps_no_connection():
+    """A reload of bridge.yml makes another."""
+    ended = threading.Event()
+
+    def act(connection, server):
+        for _ in server.heads(connection):
+            connection.sendall(answer())
+        ended.set()
+
+    with serving(act) as server:
+        client = BigPanda(settings(url=server.url, timeout=60.0))
+        client.send(EVENTS, "a")
+        assert not ended.is_set()
+        client.close()
+        assert ended.wait(60)
 
 
 def test_a_refused_connection_is_transient():

@@ -10,7 +10,7 @@ from bridge.delivery.confirmation import Confirmation
 from bridge.delivery.confirmation_diff import RESENDS, Diagnostic
 from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification
-from bridge.errors import Stopped, Transient
+from bridge.errors import Stopped, Transient, Unavailable
 from bridge.metrics import Metrics
 from bridge.outbox.outbox import Outbox
 from bridge.periodic import Clock
@@ -251,6 +251,15 @@ def test_rejected_confirmation_is_logged_once(bench, caplog):
     bench.panda.problem = None
     bench.look()
     assert caplog.records[-1].message == f"Cleared: {expected}"
+
+
+def test_unavailable_database_is_tried_again_after_a_minute(bench):
+    """Nothing is lost meanwhile."""
+
+    def unavailable():
+        raise Unavailable("database: busy")
+
+    assert bench.confirmation.guarded(unavailable) == 60
 
 
 def test_diagnostics_about_us_are_counted_once(bench, caplog):

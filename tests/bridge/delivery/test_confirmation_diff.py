@@ -75,11 +75,24 @@ LISTED = ListedAlert("prod:a", 1_700_000_000, "critical")
         [ALERT | {"timestamp": "1700000000.9"}],
         [ALERT | {"timestamp": 1_700_000_000_000}, {"host": "of someone else"}, None, 5],
         [{"incident_identifier": "", "vendorwatch_key": "prod:a", "timestamp": 1_700_000_000, "status": "critical"}],
+        [ALERT | {"incident_identifier": ["prod:b"], "vendorwatch_key": "prod:a"}],
         {"status": 200, "errors": [], "raw_alerts": [ALERT]},
         {"status": 200, "data": {"total": 1, "alerts": [ALERT]}},
         {"alerts": [{"id": "7", "raw": json.dumps(ALERT), "tags": "not JSON"}]},
     ],
-    ids=["bare", "alerts", "payload", "raw", "text", "others", "tag", "another name", "enveloped", "JSON as text"],
+    ids=[
+        "bare",
+        "alerts",
+        "payload",
+        "raw",
+        "text",
+        "others",
+        "tag",
+        "no text",
+        "another name",
+        "enveloped",
+        "JSON as text",
+    ],
 )
 def test_a_listing_is_read_leniently(answer):
     """The shape is not documented: alerts may be wrapped, and times text or milliseconds."""

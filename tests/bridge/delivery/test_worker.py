@@ -119,6 +119,7 @@ class Scene:
         end = self.clock.now + seconds
         while self.clock.now < end:
             rest = self.delivery.guarded(self.delivery.tick)
+            assert rest is not None, "waits for a wake that may never come"
             self.clock.now += min(rest, end - self.clock.now) if rest else 0.0
             self.clock.now += 1e-4
 
@@ -821,6 +822,8 @@ def test_requests_stay_under_a_megabyte(scene):
     weight = len(claimed[0].body) + 1
     assert [len(request) for request in packed(claimed, weight * 2)] == [2, 1]
     assert [len(request) for request in packed(claimed, 10)] == [1, 1, 1]
+    for size, requests in ((490_000, [2, 1]), (510_000, [1, 1, 1])):
+        assert [len(request) for request in packed(replace(one, body="x" * size) for one in claimed)] == requests
     accented = [replace(one, body=one.body + "é" * 10) for one in claimed]
     assert [len(request) for request in packed(accented, (weight + 15) * 2)] == [1, 1, 1]
 

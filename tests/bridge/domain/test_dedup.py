@@ -65,6 +65,7 @@ def test_decision_for_a_key_without_pending_events(before, received, status, con
     ("starts_at", "ends_at", "began_at", "reason"),
     [
         (8_000.0, 8_500.0, 9_000.0, Reason.OLDER),
+        (8_000.0, 8_500.0, NOW, Reason.OLDER),
         (8_000.0, 9_000.0, 9_000.0, Reason.RESOLVED),
         (9_000.0, 8_500.0, 9_000.0, Reason.RESOLVED),  # the sender's clock stepped back
         (8_000.0, None, 9_000.0, Reason.RESOLVED),

@@ -287,10 +287,11 @@ def test_own_outage_is_no_silence(bench, monkeypatch):
                 bench.watchdog.tick()
     bench.wait(300)
     assert bench.events() == []
-    bench.now += 7200
-    bench.watchdog.tick()
-    bench.wait(295)
-    assert bench.events() == []
+    for missed in (7200, 21):
+        bench.now += missed
+        bench.watchdog.tick()
+        bench.wait(295)
+        assert bench.events() == []
     bench.wait(10)
     assert [event["status"] for event in bench.events()] == ["critical"]
 
@@ -312,7 +313,7 @@ def test_clock_change_is_no_silence(bench, set_back):
 
 
 def test_another_replica_takes_over_when_the_lease_ends(bench):
-    """Fifteen seconds after the last tick of a dead one."""
+    """Fifteen seconds after a dead one noticed the silence."""
     if bench.outbox.database.postgresql:
         pytest.skip("leases run on PostgreSQL's own clock, which a test cannot move")
     first, second = bench.watchdog, bench.make()
@@ -323,12 +324,12 @@ def test_another_replica_takes_over_when_the_lease_ends(bench):
     bench.beat()
     bench.now += 1
     second.tick()
-    began, events = bench.now, []
+    events = []
     while not events:
         bench.now += 1
         second.tick()
         events = bench.events()
-    assert bench.now - began <= 15
+    assert bench.now == T0 + 310 + 15
 
 
 def test_only_one_replica_alerts(bench):

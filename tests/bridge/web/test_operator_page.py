@@ -25,6 +25,7 @@ from bridge.reconcile.reconciler import ReconcilerStatus
 from bridge.web.actions import Actions
 from bridge.web.application import create_app
 from bridge.web.current import ReceiverStatus, WatchdogStatus
+from bridge.web.formatting import OUTCOMES
 from bridge.web.operator_page import OperatorPage
 from tests.bridge.alerts import alert_at
 from tests.store import Store
@@ -645,6 +646,16 @@ def test_form_with_a_nul_is_a_bad_request(world, path):
     world.bury("a")
     answer = world.press(path, token=world.token(), key="a\0b", source="a\0b", id="i")
     assert (answer.status_code, answer.text) == (400, "the form contains a NUL character\n")
+
+
+def test_every_outcome_of_an_action_has_its_words(world):
+    """Those in the URL to which the button leads."""
+    of_a_button = (
+        "queued", "superseded", "unknown", "discarded", "closed", "resent", "unchanged", "replayed", "unreadable",
+        "resolved", "commented",
+    )  # fmt: skip
+    page = world.page(f"/alerts?{'&'.join(f'{name}=7' for name in of_a_button)}")
+    assert all(f"7 {OUTCOMES[name]}" in page for name in of_a_button)
 
 
 def test_result_message_has_only_numbers_from_the_url(world):

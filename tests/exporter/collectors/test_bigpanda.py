@@ -525,6 +525,16 @@ def test_listing_that_shifts_is_read_again():
     assert not knowledge.truncated
 
 
+def test_total_of_one_page_alone_is_no_shift():
+    """Some wrappings have it, others do not."""
+    collector = Collector(settings())
+    knowledge = knowing(collector, "a")
+    for page in ({"items": [incident(number) for number in range(100)]}, {"total": 101, "items": [incident(100)]}):
+        knowledge = collector.update(knowledge, ask_for(collector, knowledge, "a", "active"), response(page))
+    assert samples(collector, knowledge, "bigpanda_incidents") == {("a", "active"): 101.0}
+    assert not knowledge.truncated
+
+
 def test_listing_that_keeps_shifting_is_used_as_truncated():
     """If the total changes on every page, the third try is published as truncated."""
     collector = Collector(settings())
@@ -572,6 +582,15 @@ def test_every_page_of_maintenance_plans_is_counted():
     request = plans_request(collector, full, "running")
     ended = collector.update(full, request, Response(START, 404, b"{}"))
     assert samples(collector, ended, "bigpanda_maintenance_plans") == {("running",): 100.0}
+
+
+def test_maintenance_plans_are_counted_up_to_max_pages():
+    """A vendor that repeats a full page for ever gets no further requests."""
+    collector = Collector(settings(max_pages=2))
+    knowledge = after_round(collector, knowing(collector, "a"), "a", START)
+    for _ in range(2):
+        knowledge = collector.update(knowledge, plans_request(collector, knowledge, "running"), response([{}] * 100))
+    assert samples(collector, knowledge, "bigpanda_maintenance_plans") == {("running",): 200.0}
 
 
 @pytest.mark.parametrize(("found", "searches"), [(0, 10), (100, 10), (101, 11), (250, 12)])

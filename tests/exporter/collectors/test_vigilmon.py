@@ -8,7 +8,7 @@ from exporter.collectors.contract import Certificate, Get, Probe, Reason, Respon
 from exporter.collectors.vigilmon.answers import History, Incident, Monitor, read_incidents, read_monitors, read_uptime
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
-from exporter.collectors.vigilmon.knowledge import Known, with_uptime
+from exporter.collectors.vigilmon.knowledge import Known, Uptime, with_uptime
 from exporter.collectors.vigilmon.rotation import MOST
 from exporter.errors import Malformed
 from exporter.toolkit.config_types import problems
@@ -274,8 +274,11 @@ def test_a_monitor_that_has_just_changed_goes_before_those_that_are_down():
         incidents={"2": History(at=100.0 - 200.0, ongoing=1)},
         changed={"1": 100.0},
         troubled=("2",),
+        uptimes={"1": Uptime(100.0, {})},
     )
     assert next_get(Collector(settings()), known, 100.0).path == "/monitors/1/incidents"
+    changed = [each.path for each in Collector(settings()).requests(known, 100.0) if each.reason is Reason.CHANGED]
+    assert changed == ["/monitors/1/incidents", "/monitors/2/incidents"]  # its uptime has been read since
 
 
 def test_incidents_are_read_again_after_their_own_interval():

@@ -96,6 +96,7 @@ def test_a_round_ends_with_its_last_page(first, second, found):
         ([page(1, 2, total=3), page(3, 4, total=3), page(5, total=3)], 3),
         ([page(1, 2, total=3, last_page=1), page(3, total=3, last_page=1)], 2),
         ([page(1, 2, total=3, per_page=100), page(3, total=3, per_page=100)], 2),
+        ([page(1, total=3, per_page=2), page(2, 3, total=3, per_page=2)], 2),
         ([page(1, 2, total=2), page(3, total=3)], 1),
     ],
 )

@@ -22,6 +22,7 @@ class Database:
     """One exporter's connection; `reply` is called for each statement and may hang or raise. `looked`: each check."""
 
     term = None
+    closed = False
 
     def __init__(self, server):
         self.server, self.reply, self.looked = server, lambda: None, threading.Semaphore(0)
@@ -58,6 +59,7 @@ class Database:
 
     def close(self):
         """Close the other connection, which has no lock."""
+        self.closed = True
 
 
 class Exporter(Leadership):
@@ -163,7 +165,7 @@ def test_a_leader_that_stops_lets_another_lead(exporter, clock):
     first, second = exporter(server), exporter(server)
     first.stop()
     second.settle()
-    assert (first.role(), second.role()) == ("unavailable", "following")
+    assert (first.role(), first.database.closed, second.role()) == ("unavailable", True, "following")
     clock.now += 5.0
     second.settle()
     assert second.leads()
@@ -199,6 +201,42 @@ def test_a_slow_reply_confirms_the_lock_as_of_its_question(exporter, clock):
     only.database.reply = late
     only.settle()
     assert not only.leads()
+
+
+def replying(replies):
+    """Return a connection that gives these values, one per statement, and notes what is executed."""
+    left, connection = iter(replies), SimpleNamespace(closed=False, executed=[])
+    reply = SimpleNamespace(fetchone=lambda: next(left))
+    connection.execute = lambda statement, *_values, **_form: connection.executed.append(statement) or reply
+    connection.close = lambda: setattr(connection, "closed", True)
+    return connection
+
+
+def test_a_term_begins_with_the_lock_and_not_without():
+    """The session ends by itself if its program hangs, and so does the lock."""
+    database = postgresql.Database(Secret("postgresql://h/d"), "1/1")
+    held, free = replying([False]), replying([True, 7])
+    assert (database.lead(held), database.lead(free)) == (None, 7)
+    assert len(held.executed) == 1
+    assert "idle_session_timeout" in free.executed[1]
+
+
+def test_snapshot_is_written_only_in_the_own_term():
+    """A former leader never overwrites the current one's data; its own write is no news."""
+    database = postgresql.Database(Secret("postgresql://h/d"), "1/1")
+    connection = replying([9, None])
+    database.connect = lambda _patience: connection
+    with pytest.raises(OSError, match="another exporter may lead"):
+        database.write("x", [b"{}"])
+    database.term = 7
+    database.write("x", [b"{}"])
+    assert database.stamp("x") == 9
+    with pytest.raises(OSError, match="another exporter leads"):
+        database.write("x", [b"{}"])
+    database.look(replying([{"x": 10}]))
+    assert (database.stamp("x"), database.stamp("y")) == (10, None)
+    database.close()
+    assert connection.closed
 
 
 def test_connection_that_breaks_is_opened_again_once():

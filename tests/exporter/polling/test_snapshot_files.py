@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import time
 
 import pytest
 
@@ -74,8 +75,8 @@ def test_leftovers_of_killed_writes_are_removed(tmp_path):
     other = tmp_path / ".other.json.old12345"
     for each in (old, new, other):
         each.write_bytes(b"{")
-    for each in (old, other):
-        os.utime(each, (1000.0, 1000.0))
+    for each, age in ((old, 90.0), (new, 30.0), (other, 90.0)):
+        os.utime(each, (time.time() - age,) * 2)
     directory.write("x", [b"{}"])
     assert set(tmp_path.iterdir()) == {saved, new, other}
 

@@ -10,8 +10,10 @@ import pytest
 
 from exporter.collectors.contract import Get, Reason, Response
 from exporter.collectors.settings import ApiSettings, TargetSettings
+from exporter.polling.rate_budget import Budget
 from exporter.polling.snapshot_files import Directory
-from exporter.polling.snapshots import Snapshot
+from exporter.polling.snapshots import Snapshot, followed
+from exporter.polling.target_state import Target
 from exporter.toolkit.config_types import Secret
 from tests.exporter.simulation import START, Run, step
 
@@ -61,6 +63,7 @@ def test_write_is_due_seconds_after_the_last_one(tmp_path):
     assert kept.wait(target, 1000.0) == 0.0
     kept.write(target, 1000.0)
     changed = polled(target, 1001.0)
+    assert kept.wait(changed, 1000.0) == 10.0
     assert kept.wait(changed, 1004.0) == pytest.approx(6.0)
     assert kept.wait(changed, 1011.0) == 0.0
     assert kept.wait(changed, 900.0) == 0.0
@@ -113,6 +116,61 @@ def test_follower_reads_each_new_snapshot_once(tmp_path):
         read = follower.news(1002.0)
         assert (read.knowledge, read.budget, read.success) == (target.knowledge, target.budget, success)
         assert follower.news(1002.0) is None
+
+
+@pytest.mark.parametrize(
+    ("as_of", "round_at", "success"), [(700.0, 690.0, True), (699.0, 690.0, None), (700.0, None, None)]
+)
+def test_stored_data_counts_as_a_round_while_it_may_be_shown(tmp_path, as_of, round_at, success):
+    """An exporter that has nothing to show yet is not ready; requests are counted anew."""
+    before = record(tmp_path)
+    before.write(replace(before.read(900.0), knowledge=Known(as_of, round_at), success=True), 900.0)
+    found = record(tmp_path).read(1000.0)
+    assert (found.knowledge, found.success, found.counting_since) == (Known(as_of, round_at), success, 1000.0)
+
+
+def test_stored_budget_has_the_configured_rate(tmp_path):
+    """It may have been changed between two runs; what was spent still counts."""
+    before = record(tmp_path)
+    before.write(polled(before.read(1000.0), 1001.0), 1002.0)
+    changed = SETTINGS.model_copy(update={"requests_per_minute": 6.0})
+    budget = Snapshot(Directory(tmp_path), changed, Collector()).read(1003.0).budget
+    assert (budget.rate, budget.sent) == (6.0, (1001.0,))
+
+
+@pytest.mark.parametrize(("took", "unseen"), [(0.0, 14), (0.6, 18)])
+def test_requests_since_the_last_write_count_as_sent_after_a_kill(monkeypatch, took, unseen):
+    """So do those that the storage may have lost, or that were sent while it rested."""
+    place, moments = Memory(), cycle([0.0, took])
+    place.every, place.loss_window = 1.0, 4.0
+    kept = Snapshot(place, SETTINGS, Collector())
+    monkeypatch.setattr("time.monotonic", lambda: next(moments))
+    kept.write(kept.read(990.0), 990.0)
+    budget = replace(Budget.start(120.0, 990.0), tokens=0.0, settled=False)  # saves six, gets two a second
+    assert len(kept.resumed(Target(knowledge=Known(), budget=budget), 1000.0).budget.sent) == unseen
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_follower_keeps_what_belongs_to_its_own_process(known):
+    """And what it knows while the leader, just started, knows nothing."""
+    budget = Budget.start(30.0, 1000.0)
+    mine = Target(
+        knowledge=Known(900.0),
+        budget=budget,
+        success=True,
+        requests={("/x", "ok"): 3},
+        counting_since=800.0,
+        probing=frozenset({("a:1",)}),
+    )
+    stored = Target(
+        knowledge=Known(990.0 if known else None),
+        budget=budget.spend(1000.0),
+        success=False if known else None,
+        counting_since=999.0,
+    )
+    kept = {part: getattr(mine, part) for part in ("requests", "counting_since", "probing")}
+    kept |= {} if known else {"knowledge": mine.knowledge, "success": True}
+    assert followed(mine, stored) == replace(stored, **kept)
 
 
 def test_snapshot_of_the_future_is_not_used(tmp_path, caplog):

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import pytest
 
 from exporter.collectors.settings import ApiSettings
+from exporter.metrics.health import Health
 from exporter.polling.rate_budget import Budget, Pause
 from exporter.polling.scheduler import Backoff
 from exporter.polling.target_health import failing, health
-from exporter.polling.target_state import Target
+from exporter.polling.target_state import NextAction, Target
 
 NOW = 1_800_000_000.0
 MAX_AGE = 300.0
@@ -87,6 +88,46 @@ def test_success_is_about_the_whole_target(state, reason):
     assert failing(state, MAX_AGE, NOW) == reason
     found = health(SETTINGS, state, None, (7, False), NOW)
     assert (found.success, found.reason) == (False if reason else state.success, reason)
+
+
+def test_health_is_that_of_the_target_its_budget_and_its_next_action():
+    """Before an action was decided, the oldest value is a status."""
+    budget = Budget(60.0, 1.0, NOW, sent=(NOW - 61, NOW - 1), remaining=7.0, pause=Pause(NOW + 60, "reserve"))
+    counts = {("/x", "ok"): 3}
+    state = target(
+        backoffs=[backoff("timeout", NOW - 5)],
+        budget=budget,
+        requests=counts,
+        counting_since=NOW - 900,
+        duration=4.0,
+        last_error="/y: late",
+        last_error_at=NOW - 9,
+    )
+    found = health(SETTINGS, state, NextAction(None, None, 5.0, NOW + 7, NOW - 90), (7, False), NOW)
+    assert found == Health(
+        collector="c",
+        account="a",
+        success=True,
+        last_success=NOW - 10,
+        duration=4.0,
+        truncated=False,
+        series=7,
+        requests=counts,
+        counting_since=NOW - 900,
+        rate_limit_remaining=7.0,
+        budget_used_ratio=1 / 60,
+        oldest_value=NOW - 90,
+        first_poll_ended=True,
+        last_error="/y: late",
+        last_error_at=NOW - 9,
+        next_poll=NOW + 7,
+        paused_until=NOW + 60,
+        paused_reason="reserve",
+        problems=("/x: it fails",),
+    )
+    before = health(SETTINGS, target(success=None), None, (0, False), NOW)
+    assert (before.oldest_value, before.next_poll, before.first_poll_ended) == (NOW - 10, None, False)
+    assert health(SETTINGS, target(knowledge=Known(truncated=True)), None, (0, False), NOW).truncated
 
 
 def test_withdrawn_families_count_no_series():

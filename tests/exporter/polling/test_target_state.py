@@ -290,9 +290,17 @@ def test_probe_failures_of_endpoints_that_are_gone_are_forgotten():
     assert (set(again.target.probe_failures), again.warning) == ({probe("down").identity}, "")
 
 
+def test_ages_of_what_is_wanted_no_more_are_forgotten():
+    """At the end of a round, two days after the last response."""
+    ages = {("kept",): NOW - 172800, ("gone",): NOW - 172801}
+    half = after_response(target(answered_at=ages), STATUS, ok()).target
+    whole = after_response(half, STATUS, ok()).target
+    assert [set(state.answered_at) for state in (half, whole)] == [{("kept",), ("gone",)}, {("kept",)}]
+
+
 def test_backoffs_of_what_is_wanted_no_more_are_forgotten():
     """An hour after it might have been requested again, with the next failure."""
-    kept, gone = Backoff(NOW - 10, 1, "/x", "timeout"), Backoff(NOW - 3601, 1, "/x", "timeout")
+    kept, gone = Backoff(NOW - 10, 1, "/x", "timeout"), Backoff(NOW - 3600, 1, "/x", "timeout")
     before = target(backoffs={("kept",): kept, ("gone",): gone})
     assert set(after_response(before, DETAIL, TimedOut("late")).target.backoffs) == {("kept",), DETAIL.identity}
 

@@ -49,6 +49,9 @@ def test_request_waits_for_as_many_events_as_it_has_but_for_no_more_than_a_burst
     limiter.sent(25, 0.0, 0.0)
     assert limiter.wait(0.02, 1) == 0 < limiter.wait(0.02, 25)
     assert limiter.wait(0.3, 1000) == 0
+    full = RateLimiter(6000)
+    full.sent(5990, 0.0, 60.0)
+    assert full.wait(61.0, 10) == 0 < full.wait(61.0, 25) == 59
     lowered = RateLimiter(10)
     lowered.sent(1, 0.0, 0.0)
     assert lowered.wait(59.0, 50) == 1

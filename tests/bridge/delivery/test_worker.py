@@ -427,6 +427,18 @@ def test_bad_events_at_the_head_of_the_queue_delay_the_others_by_one_probe(scene
     assert scene.up() == 1
 
 
+def test_rejection_of_an_event_shows_that_an_outage_is_over(scene):
+    """As an acceptance does: requests grow again."""
+    scene.panda.mood = refuse(Transient("500", status=500))
+    scene.accept("bad", severity="critical")
+    scene.accept("a", "b", "c")
+    scene.live(120)
+    scene.panda.mood = refuse(Rejected("400"), lambda events: events[0]["incident_identifier"] == "prod:bad")
+    scene.panda.requests.clear()
+    scene.live(120)
+    assert [len(names) for _, names in scene.panda.requests] == [1, 2, 1]
+
+
 def test_dead_letter_does_not_block_its_key(scene):
     """The key's next state is sent."""
     scene.panda.mood = refuse(Rejected("400", status=400), lambda events: events[0]["status"] != "ok")

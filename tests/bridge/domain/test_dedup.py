@@ -1,5 +1,7 @@
 """The changes that an alert causes, as a table: one event per change, in order, none too early."""
 
+from dataclasses import replace
+
 import pytest
 
 from bridge.domain.alert import Alert
@@ -58,6 +60,7 @@ def test_decision_for_a_key_without_pending_events(before, received, status, con
     """One row for each thing that can happen to a key of which nothing waits."""
     decision = decided(before, received, status, content)
     assert (decision.reason, decision.kind, decision.supersede) == (reason, kind, False)
+    assert decision.status is (status if kind in (Kind.OPEN, Kind.UPDATE) else OK)
     assert (decision.not_before > NOW) is held
 
 
@@ -217,6 +220,10 @@ def test_the_next_state_follows_from_the_decision():
     assert next_state(timed, alert(at=50.0), decided(timed, alert(at=50.0), CRITICAL, "old"), "old", NOW) is timed
     over = known(OK, ended_at=9_900.7)
     assert next_state(over, RESOLVED, decided(over, RESOLVED, OK), "new", NOW) is over
+    again = alert(firing=False, ends_at=9_950.0)
+    assert next_state(over, again, decided(over, again, OK), "new", NOW) == replace(
+        over, ended_at=9_950.0, updated_at=NOW
+    )
     later = alert(starts_at=9_100.0)
     moved = next_state(before, later, decided(before, later, CRITICAL, "old"), "old", NOW)
     assert (moved.starts_at, moved.updated_at, moved.content_hash, moved.seq) == (9_100.0, NOW, "old", 3)
@@ -231,6 +238,7 @@ def test_the_next_state_follows_from_the_decision():
     assert (newer.pending.replaces, newer.pending.queued_at, newer.queued_at, newer.seq) == ("was", 7.0, 9_400.0, 4)
     back = next_state(held, alert(), decided(held, alert(), CRITICAL, "was"), "was", NOW)
     assert (back.pending, back.content_hash, back.seq, back.timestamp) == (None, "was", 3, 9_500)
+    assert back.status is CRITICAL
 
 
 @pytest.mark.parametrize(("given", "kept"), [(None, 50.0), (60.0, 60.0)])

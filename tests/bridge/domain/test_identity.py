@@ -6,7 +6,7 @@ import pytest
 
 from bridge.domain.alert_state import AlertState, Member
 from bridge.domain.event import Status
-from bridge.domain.identity import speaker
+from bridge.domain.identity import identity_key, speaker, with_member
 from tests.bridge.alerts import alert_at
 
 
@@ -24,6 +24,49 @@ def test_one_member_speaks_for_all(members, shown):
     firing = {f"prod:{name}": Member(alert_at(at, name), status) for name, at, status in members}
     spoken = speaker("prod:shared", firing)
     assert (spoken.alert.key, spoken.alert.labels["host"]) == ("prod:shared", f"web-{shown}")
+    assert spoken.status is max((status for _, _, status in members), key=lambda status: status is Status.CRITICAL)
+
+
+A, B = (alert_at(100.0, name) for name in "ab")
+BOTH = {one.key: Member(one, Status.WARNING) for one in (A, B)}
+
+
+@pytest.mark.parametrize(
+    ("alert", "status", "after"),
+    [
+        (replace(A, severity="page"), Status.CRITICAL, {A.key: Status.CRITICAL, B.key: Status.WARNING}),
+        (alert_at(100.0, "c"), Status.WARNING, {**dict.fromkeys(BOTH, Status.WARNING), "prod:c": Status.WARNING}),
+        (replace(A, firing=False, ends_at=200.0), Status.OK, {B.key: Status.WARNING}),
+        (A, None, {B.key: Status.WARNING}),
+        (replace(A, firing=False, starts_at=1.0, ends_at=50.0), Status.OK, dict.fromkeys(BOTH, Status.WARNING)),
+        (replace(A, firing=False, key="prod:c", starts_at=1.0, ends_at=50.0), Status.OK,
+         dict.fromkeys(BOTH, Status.WARNING)),
+    ],
+    ids=["changes", "joins", "ends", "is no longer sent", "an earlier episode ends", "another one ends"],
+)  # fmt: skip
+def test_members_are_the_alerts_that_fire(alert, status, after):
+    """Each with its own status."""
+    found = with_member(BOTH, alert, status, 300.0)
+    assert {key: member.status for key, member in found.items()} == after
+    assert all(member.alert.key == key for key, member in found.items())
+
+
+@pytest.mark.parametrize(
+    ("identity", "owners", "open_alone", "key"),
+    [
+        ("", {}, None, A.key),
+        ("prod:shared", {}, None, "prod:shared"),
+        ("prod:shared", {}, True, A.key),
+        ("prod:shared", {}, False, "prod:shared"),
+        ("prod:shared", {A.key: "prod:former"}, True, "prod:former"),
+        ("", {A.key: "prod:former"}, None, "prod:former"),
+    ],
+)
+def test_open_alert_keeps_the_identity_under_which_it_was_opened(identity, owners, open_alone, key):
+    """Also if bridge.yml names other labels meanwhile."""
+    alone = AlertState(alert=A, status=Status.WARNING if open_alone else Status.OK)
+    states = {} if open_alone is None else {A.key: alone}
+    assert identity_key(replace(A, identity=identity), owners, states) == key
 
 
 def test_an_alert_has_the_labels_that_all_its_members_share():

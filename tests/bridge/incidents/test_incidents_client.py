@@ -1,6 +1,9 @@
 """BigPanda's Incidents API, against the sandbox: done, or an error that says whose fault it is."""
 
+from contextlib import nullcontext
+
 import pytest
+import responses
 
 from bridge.config import Incidents
 from bridge.domain.incident import IncidentRecord
@@ -71,6 +74,28 @@ def test_unknown_incident_is_an_error(client):
     nobody = IncidentRecord(source="panda", id="nobody", first_heard_at=0.0, heard_at=0.0)
     with pytest.raises(Stopped, match="404"):
         client().resolve(nobody, "x")
+
+
+@pytest.mark.parametrize(
+    ("statuses", "tried", "error"),
+    [
+        ([404] * 49 + [202] + [404] * 10, 50, None),
+        ([404] * 50 + [202] * 10, 50, "404"),
+        ([404, 403, 202], 2, "403"),
+    ],
+)
+@responses.activate
+def test_environments_are_tried_until_one_has_the_incident(statuses, tried, error):
+    """Fifty of them; rejected credentials end the search."""
+    base = "https://bigpanda.test/resources/v2.0/environments"
+    responses.get(base, json=[{"id": str(number)} for number in range(len(statuses))])
+    for number, status in enumerate(statuses):
+        responses.post(f"{base}/{number}/incidents/i/resolve", status=status)
+    client = IncidentsClient(Incidents.model_validate({"url": "https://bigpanda.test", "api_key": KEY}))
+    with pytest.raises(Stopped, match=error) if error else nullcontext():
+        client.resolve(IncidentRecord(source="panda", id="i", first_heard_at=0.0, heard_at=0.0), "x")
+    client.close()
+    assert len(responses.calls) == 1 + tried
 
 
 @pytest.mark.parametrize(

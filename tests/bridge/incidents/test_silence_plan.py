@@ -62,6 +62,19 @@ def test_snooze_becomes_a_silence_for_each_alert():
     assert tagged_key(CREATED_BY, one.comment, OWNER) == "prod:1"
 
 
+def test_name_of_a_user_is_shortened():
+    """BigPanda's may be as long as its tags."""
+    assert f"incident i; {'x' * 128}. Wake" in should(incident(who="x" * 129))["prod:1"].comment
+
+
+@pytest.mark.parametrize(("later", "verbs"), [(0.9, []), (-0.9, []), (1.0, [Verb.UPDATE]), (-1.0, [Verb.UPDATE])])
+def test_end_of_a_snooze_is_compared_to_the_second(later, verbs):
+    """Alertmanager and BigPanda write it differently."""
+    want = should(incident())
+    ours = made(want["prod:1"], ends_at=T0 + 900 + later)
+    assert [step.verb for step in plan(want, [ours])] == verbs
+
+
 @pytest.mark.parametrize(
     "said",
     [

@@ -1,11 +1,13 @@
 """When silence is believed, and what is opened: each guard alone keeps an alert open."""
 
+import math
 from dataclasses import replace
 
 import pytest
 
 from bridge.domain.alert import Alert
-from bridge.reconcile.diff import Action, Blocker, Correction, Poll, Result, diff
+from bridge.reconcile.alertmanager_client import Listed, Peer
+from bridge.reconcile.diff import Action, Blocker, Correction, Poll, Result, diff, read_poll
 
 NOW = 1_700_000_000.0
 KEY = "prod:a"
@@ -37,13 +39,14 @@ def test_alert_unlisted_in_two_polls_is_resolved():
         ({"started": NOW - 299}, Blocker.YOUNG),
         ({"started": NOW + 60}, Blocker.YOUNG),
         ({"settling": True}, Blocker.SETTLING),
+        ({"unrelated": True}, Blocker.UNRELATED),
         ({"emptied": True, "listed": frozenset()}, Blocker.EMPTIED),
     ],
     ids=lambda value: value.name if isinstance(value, Blocker) else None,
 )
 @pytest.mark.parametrize("which", ["before", "latest"])
 def test_each_blocker_keeps_alerts_open(change, doubt, which):
-    """No answer, young, settling, or a suddenly empty list: nothing is resolved, and the result has the reason."""
+    """No answer, young, settling, without the watchdog, or suddenly empty: nothing is resolved, with the reason."""
     doubtful = replace(GONE, **change)
     before, latest = (doubtful, GONE) if which == "before" else (GONE, doubtful)
     result = diff(before, latest, min_uptime=300)
@@ -53,6 +56,7 @@ def test_each_blocker_keeps_alerts_open(change, doubt, which):
 def test_one_poll_is_not_enough():
     """The first poll after a start, or after a failed one, resolves and opens nothing."""
     assert diff(None, GONE, min_uptime=300) == diff(None, ACTIVE, min_uptime=300) == Result()
+    assert diff(None, replace(GONE, whole=False), min_uptime=300) == Result(blocker=Blocker.UNANSWERED)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +107,33 @@ def test_alert_active_in_two_polls_is_opened(known):
 def test_alert_that_changed_between_polls_is_not_opened(before, latest):
     """Only what stood the same way twice is opened."""
     assert diff(before, latest, min_uptime=300).corrections == ()
+
+
+@pytest.mark.parametrize(
+    ("lag", "since", "opened"),
+    [(300.0, 299, 0), (300.0, 300, 1), (300.0, None, 0), (math.inf, 9e9, 0), (0.0, None, 1)],
+)
+def test_alert_is_not_opened_before_a_mute_would_show(lag, since, opened):
+    """An Alertmanager shows it only after the group's next flush; an older one never."""
+    poll = replace(ACTIVE, mutes_lag=lag, since={} if since is None else {KEY: NOW - since})
+    assert len(diff(poll, poll, min_uptime=300).corrections) == opened
+
+
+def test_poll_is_of_all_alertmanagers():
+    """What one of them suppresses is not active; the youngest, and the slowest to show mutes, counts."""
+
+    def listed(name, *, suppressed=False, receivers=("hook",)):
+        return Listed(alert=firing(name), active=not suppressed, suppressed=suppressed, receivers=frozenset(receivers))
+
+    one = Peer(started=OLD, settling=True, listed=(listed("a"), listed("b"), listed("d")))
+    other = Peer(started=OLD + 9, settling=False, mutes_lag=7.0,
+                 listed=(listed("b", suppressed=True), listed("c", receivers=["chat"])))  # fmt: skip
+    poll = read_poll(NOW, [one, other], 2, lambda _, names: "hook" in names, {"a": OLD, "d": NOW + 60, "c": OLD})
+    assert (poll.at, poll.whole, poll.started, poll.settling, poll.mutes_lag) == (NOW, True, OLD + 9, True, 7.0)
+    assert (poll.listed, poll.unsuppressed) == ({"a", "b", "c", "d"}, {"a", "c", "d"})
+    assert (set(poll.active), poll.since) == ({"a", "d"}, {"a": OLD, "d": NOW})
+    nobody = read_poll(NOW, [], 2, lambda *_: True, {})
+    assert (nobody.whole, nobody.started, nobody.settling, nobody.mutes_lag) == (False, NOW, False, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,10 @@ from tests.bridge.alerts import alert_at
 )
 def test_one_member_speaks_for_all(members, shown):
     """The worst; of equally bad ones the one that began first, so that a new one changes nothing."""
-    firing = {f"prod:{name}": Member(alert_at(at, name), status) for name, at, status in members}
+    shared = {name: replace(alert_at(at, name), identity="prod:shared") for name, at, _ in members}
+    firing = {f"prod:{name}": Member(shared[name], status) for name, _, status in members}
     spoken = speaker("prod:shared", firing)
-    assert (spoken.alert.key, spoken.alert.labels["host"]) == ("prod:shared", f"web-{shown}")
+    assert (spoken.alert.key, spoken.alert.identity, spoken.alert.labels["host"]) == ("prod:shared", "", f"web-{shown}")
     assert spoken.status is max((status for _, _, status in members), key=lambda status: status is Status.CRITICAL)
 
 

@@ -189,6 +189,14 @@ def test_history_of_a_key(outbox):
     assert events.total == 2
 
 
+def test_history_of_a_key_ends_after_a_hundred_events(outbox):
+    """The total tells that there are more."""
+    for number in range(101):
+        accept(outbox, alert("a", firing=number % 2 == 0), now=T0 + number)
+    events = outbox.events.of_alert("prod:a", T0 + 200)
+    assert (len(events.rows), events.total, events.rows[0].kind) == (100, 101, "open")
+
+
 def test_an_unknown_alert_has_no_state_and_no_events(outbox):
     """Nothing is known, nothing was sent."""
     events = outbox.events.of_alert("prod:nobody", T0)

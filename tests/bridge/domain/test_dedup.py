@@ -54,6 +54,9 @@ def decided(before, received, status, content="new", *, now=NOW, update_interval
         (known(OK), alert(), None, "new", Reason.SEVERITY_NONE, None, False),
         (known(at=50.0), alert(at=49.0), WARNING, "new", Reason.OLDER, None, False),
         (known(at=50.0), alert(at=50.0), WARNING, "new", Reason.STATUS, Kind.OPEN, False),
+        (known(), alert(at=50.0), WARNING, "new", Reason.STATUS, Kind.OPEN, False),
+        (known(at=50.0), alert(at=49.0, level=1.0), CRITICAL, "new", Reason.CONTENT, Kind.UPDATE, False),
+        (known(at=50.0, ended_at=9_500.0), alert(at=49.0, level=1.0), CRITICAL, "new", Reason.OLDER, None, False),
     ],
 )
 def test_decision_for_a_key_without_pending_events(before, received, status, content, reason, kind, held):  # noqa: PLR0913, PLR0917  a table

@@ -75,6 +75,10 @@ def test_an_alert_has_the_labels_that_all_its_members_share():
     members = {name: Member(alert_at(1.0, name), Status.CRITICAL) for name in "ab"}
     state = AlertState(alert=alert_at(1.0, "a"), status=Status.CRITICAL, members=members)
     assert state.labels == {"alertname": "Down"}
+    assert state.firing == {name: member.alert for name, member in members.items()}
+    alone = replace(state, members={})
+    assert (alone.labels, alone.firing) == (alone.alert.labels, {alone.key: alone.alert})
+    assert replace(alone, status=Status.OK).firing == {}
 
 
 def test_the_end_of_an_alert_is_its_senders_if_it_has_one():

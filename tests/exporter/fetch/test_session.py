@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 import responses
 from responses import matchers
@@ -84,6 +86,31 @@ def test_request_has_accept_header_and_current_token(vendor, tmp_path):
         seen.add(session.credentials())
     assert len(seen) == 2
     assert seen.isdisjoint({"", TOKEN, "renewed"})
+
+
+def test_a_changed_secret_url_is_changed_credentials():
+    """It has the key."""
+    one, other = (opened(Secret(f"{VENDOR}/?key={key}")) for key in "ab")
+    assert one.credentials() != other.credentials()
+
+
+def test_closing_aborts_the_request_in_flight():
+    """The program, or a reload, does not wait for a vendor that hangs."""
+    asked, ended = threading.Event(), []
+
+    def hang(connection, server):
+        next(server.heads(connection))
+        asked.set()
+        server.over.wait(60)
+
+    with serving(hang) as server:
+        session = opened(server.url, timeout=60.0, max_age=300.0)
+        thread = threading.Thread(target=lambda: ended.append(failure(session, request())))
+        thread.start()
+        assert asked.wait(30)
+        session.close()
+        thread.join(30)
+        assert len(ended) == 1
 
 
 def test_a_request_with_content_is_a_post_of_json(vendor):

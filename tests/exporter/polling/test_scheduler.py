@@ -62,6 +62,7 @@ def test_failed_request_is_overdue_from_the_end_of_its_backoff():
         ([], None),
         ([request("a", due=NOW + 5), request("b", due=NOW + 3)], NOW + 3),
         ([request("failed"), request("b", due=NOW + 99)], NOW + 30),
+        ([request("failed", due=NOW + 60)], NOW + 60),
         ([request("a", due=NOW + 5), request("now")], NOW),
     ],
 )

@@ -253,6 +253,16 @@ def test_duration_of_a_round_begins_after_the_last_failure():
     failed = after_response(target(), STATUS, TimedOut("late")).target
     half = after_response(failed, STATUS, ok(NOW + 100), NOW + 100).target
     assert after_response(half, STATUS, ok(NOW + 102), NOW + 102).target.duration == 2.0
+    assert after_response(half, STATUS, ok(NOW + 95), NOW + 95).target.duration == 0.0  # the clock was corrected
+
+
+def test_probes_that_fail_do_not_pause_requests():
+    """The vendor is another host; nor do they change what it last said of its limit."""
+    before = target(budget=replace(Budget.start(60, NOW), remaining=7.0))
+    after = before
+    for _ in range(5):
+        after = after_response(after, probe("p"), TimedOut("late")).target
+    assert after.budget == before.budget
 
 
 def test_a_collectors_own_failure_fails_the_target():

@@ -2,6 +2,7 @@
 
 import gzip
 import socket
+import threading
 import time
 
 import pytest
@@ -98,6 +99,16 @@ def test_new_account_starts_without_data(page_cache, targets, closed_ports):
     targets.follow(read(edge(*closed_ports, account="two")))
     assert 'account="one"' not in page(page_cache)
     eventually(lambda: probed(page_cache, *closed_ports, account="two"))
+    polling = {thread.name for thread in threading.enumerate()}
+    assert {"poll certificates one", "poll certificates two"} & polling == {"poll certificates two"}
+
+
+def test_reload_does_not_disturb_unchanged_targets(page_cache, targets, closed_ports):
+    """Their requests in flight go on."""
+    targets.follow(read(edge(*closed_ports)))
+    before = page_cache.sources()
+    targets.follow(read(edge(*closed_ports), edge(*closed_ports, account="new")))
+    assert page_cache.sources()[0] is before[0]
 
 
 def test_renamed_account_keeps_its_budget(page_cache, targets, closed_ports):

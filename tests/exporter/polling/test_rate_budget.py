@@ -262,6 +262,7 @@ def test_clean_stop_leaves_no_unreported_requests():
         ({"x-ratelimit-remaining": "many", "x-ratelimit-limit": ""}, None, None, None),
         ({"x-ratelimit-limit": "0", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "0"}, None, None, None),
         ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "soon"}, 0, None, 60),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "30000"}, 0, None, 3600),  # perhaps milliseconds
         ({"x-ratelimit-remaining": "-1"}, None, None, None),
         # Of an hour's limit some are left: asked again each minute, or the data would be withdrawn meanwhile.
         ({"x-ratelimit-limit": "5000", "x-ratelimit-remaining": "1", "x-ratelimit-reset": "1800"}, 1, 5000, 60),

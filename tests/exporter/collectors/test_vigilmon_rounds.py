@@ -12,6 +12,7 @@ from exporter.collectors.vigilmon.answers import Monitor, Page
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
 from exporter.collectors.vigilmon.knowledge import Known, unasked, with_page, with_uptime, without
+from exporter.collectors.vigilmon.rotation import rotation, round_every, trouble_every
 
 MOST = 500
 
@@ -421,3 +422,26 @@ def test_shifting_list_hides_no_monitor(count, rounds):
             known = whole_round(known, present, at + 510)
         known = answered(known, present, at + 800)
         assert known.monitors.keys() == known.seen.keys() == {str(one) for one in present}
+
+
+@pytest.mark.parametrize(
+    ("monitors", "rate", "more", "status", "uptime"),
+    [
+        (25, 50, {}, 30.0, 300.0),
+        (45, 55, {}, 30.0, 300.0),
+        (100, 55, {}, 30.0, 300.0),
+        (500, 55, {}, 60 * 25 / 49.5, 60 * 500 / (55 - 49.5)),
+        (2000, 50, {}, 60 * 100 / 45, 60 * 2000 / (50 - 45)),
+        (500, 55, {"status_share": 0.75}, 60 * 25 / 41.25, 60 * 500 / (55 - 41.25)),
+        (500, 55, {"poll_interval": 60.0}, 60.0, 60 * 500 / (55 - 25)),
+    ],
+)
+def test_intervals_are_those_of_the_readme(monitors, rate, more, status, uptime):
+    """For its accounts; half of what the statuses leave is for the incidents of monitors that stay down."""
+    settings = Settings(collector="vigilmon", account="a", token="t", requests_per_minute=rate, **more)
+    known = Known(pages=-(-monitors // 20), monitors={str(one): monitor(one) for one in range(monitors)})
+    assert round_every(settings, known.pages) == pytest.approx(status)
+    assert rotation(settings, known) == pytest.approx(uptime)
+    left = rate - 60 * known.pages / status
+    assert trouble_every(settings, known, 3) == pytest.approx(max(180.0, 60 * 3 / (left / 2)))
+    assert trouble_every(settings, known, 300) == pytest.approx(60 * 300 / (left / 2))

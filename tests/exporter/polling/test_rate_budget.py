@@ -200,6 +200,8 @@ def test_changed_credentials_and_a_restart_end_the_pause(again):
     limited = Budget.start(60, NOW).failed(RateLimited("429"), NOW)
     assert paused_until(again(refused), NOW) is None
     assert paused_until(again(refused).failed(Refused("401"), NOW), NOW) == NOW + 30  # the new ones' first
+    twice = again(refused.failed(Refused("401"), NOW))
+    assert paused_until(twice.failed(TimedOut("late"), NOW), NOW) is None
     assert paused_until(again(limited), NOW) == NOW + 60
 
 

@@ -150,6 +150,7 @@ def test_round_succeeds_when_it_is_complete():
     assert (whole.success, whole.duration) == (True, 4)
     failed = after_response(whole, STATUS, TimedOut("late"), NOW + 9).target
     assert (failed.success, failed.duration, failed.last_error) == (False, 4, "/{status}: timeout: late")
+    assert [begin(target(), request, NOW).round_began for request in (STATUS, DETAIL)] == [NOW, None]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -78,9 +79,9 @@ class Bench:
         self.queue(*names)
         self.deliver()
 
-    def queue(self, *names):
+    def queue(self, *names, mapping=MAPPING):
         alerts = [alert_at(self.now, name) for name in names]
-        found = Notification(receiver="alertmanager", source="prod", alerts=alerts, mapping=MAPPING)
+        found = Notification(receiver="alertmanager", source="prod", alerts=alerts, mapping=mapping)
         self.outbox.ingest.accept([found], self.now)
 
     def deliver(self):
@@ -195,6 +196,16 @@ def test_events_are_looked_up_from_when_they_were_queued(bench):
         bench.deliver()
         bench.look()
         assert bench.panda.asked[-1] == ("app", since)
+
+
+def test_each_integration_is_looked_up_from_its_own_first_event(bench):
+    """An old event of one makes no other's listing longer."""
+    bench.queue("waits")
+    bench.now += 3600
+    bench.queue("of another", mapping=replace(MAPPING, app_key="other"))
+    bench.deliver()
+    bench.look()
+    assert bench.panda.asked == [("app", T0 - 120), ("other", T0 + 3600 - 120)]
 
 
 def test_a_restart_neither_forgets_nor_resends_twice(bench):

@@ -224,6 +224,18 @@ def test_unchanged_status_confirms_incidents():
     assert samples(collector, known, 11940.0 + 301, "vigilmon_monitor_ongoing_incidents") == {}
 
 
+def test_only_a_monitor_that_is_up_confirms_old_incidents():
+    """Those of one that is down are polled every few minutes; unless they are, they are withdrawn."""
+    known = Known(
+        round_at=9000.0,
+        seen={"1": 9000.0, "2": 9000.0},
+        monitors={"1": kept("1"), "2": kept("2", "down")},
+        incidents=dict.fromkeys("12", History(at=100.0, ongoing=0)),
+    )
+    shown = samples(Collector(settings()), known, 9000.0, "vigilmon_monitor_ongoing_incidents")
+    assert shown == {("1",): 0.0}
+
+
 def test_incident_of_a_recovered_monitor_is_polled_again():
     """Every few minutes until the incident is resolved."""
     collector = Collector(settings())

@@ -3,7 +3,9 @@
 import json
 import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.bridge.local_server import LocalServer
 
 STATUS = {"uptime": "2020-01-01T00:00:00Z", "versionInfo": {"version": "0.35.0"}, "cluster": {"status": "ready"}}
 
@@ -24,7 +26,7 @@ def alertmanager_with(**known):
         def log_message(self, *_):
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with LocalServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:

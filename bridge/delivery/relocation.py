@@ -101,8 +101,7 @@ def _close(opened: _Opened, client: BigPanda) -> None:
             # Later than its last event, and earlier than those sent to the new destination.
             ends.append((state.app_key, ended.freeze(state.timestamp + 1)))
     if left := len(opened) - len(ends):
-        why = "without a configured receiver"
-        _log.warning("Left %s open at the previous destination: %s", counted(left, "alert"), why)
+        _log.warning("Left %s open at the previous destination: without a configured receiver", counted(left, "alert"))
     done = 0
     try:
         for app_key, group in groupby(sorted(ends), itemgetter(0)):

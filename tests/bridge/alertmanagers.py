@@ -5,7 +5,7 @@ import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 
-from tests.bridge.local_server import LocalServer
+from tests.sandbox.local_server import LocalServer
 
 STATUS = {"uptime": "2020-01-01T00:00:00Z", "versionInfo": {"version": "0.35.0"}, "cluster": {"status": "ready"}}
 

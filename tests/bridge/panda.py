@@ -4,7 +4,7 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler
 
-from tests.bridge.local_server import LocalServer
+from tests.sandbox.local_server import LocalServer
 
 
 class Panda:

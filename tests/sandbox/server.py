@@ -1,12 +1,11 @@
 """The one HTTP server: a thread per connection, so a hung one holds up nobody else."""
 
 import contextlib
-import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Any, Self, cast
 from urllib.parse import parse_qsl, urlsplit
@@ -18,6 +17,7 @@ from tests.sandbox.control import Control
 from tests.sandbox.exchange import Api, Reply, Request, answer
 from tests.sandbox.faults import Faults
 from tests.sandbox.limits import Limits
+from tests.sandbox.local_server import LocalServer
 from tests.sandbox.packetvis import PacketVisApi
 from tests.sandbox.settings import Settings
 from tests.sandbox.thousandeyes.api import ThousandEyesApi
@@ -108,7 +108,7 @@ class Sandbox:
         self.close()
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(LocalServer):
     daemon_threads = True
     request_queue_size = 512
 
@@ -133,11 +133,6 @@ class _Server(ThreadingHTTPServer):
         finally:
             with self._lock:
                 self._open.pop(request, None)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a client that goes away in the middle: that is what this server is for."""
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)
 
     def abort(self, connection: Any) -> None:
         """Close with RST instead of FIN."""

@@ -17,9 +17,13 @@ SEVERITIES = ("critical", "major", "minor", "info")
 UNKNOWN = "unknown"
 _KINDS = {
     "agent-to-agent": {"network"},
+    "agent-to-server": {"network", "bgp"},
     "bgp": {"bgp"},
     "dns-server": {"dns-server", "network", "bgp"},
-} | {each: {"network", "bgp"} for each in ("agent-to-server", "http-server", "page-load", "web-transactions")}
+    "http-server": {"network", "bgp"},
+    "page-load": {"network", "bgp"},
+    "web-transactions": {"network", "bgp"},
+}
 """The kinds of results of each test type, used if a test has no links; whether it has `http` follows from the type."""
 _ACTIVE = {"trigger": True, "active": True, "clear": False, "cleared": False}
 

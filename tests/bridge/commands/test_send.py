@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from bridge.__main__ import main
-from tests.bridge.local_server import LocalServer
+from tests.sandbox.local_server import LocalServer
 
 
 class Bridge:

@@ -2,7 +2,7 @@
 
 from exporter.collectors.certificate_observations import CertificateObservation, observe
 from exporter.collectors.contract import Certificate
-from exporter.collectors.figures import certificate_figures, counted, named
+from exporter.collectors.figures import certificate_figures, named
 
 DAY = 86400.0
 NOW = 1_800_000_000.0
@@ -16,11 +16,6 @@ def test_long_list_of_names_is_shortened():
     """Five names, and the number of others."""
     assert named(["a", "b"]) == "a, b"
     assert named(list("abcdefg")) == "a, b, c, d, e and 2 more"
-
-
-def test_singular_and_plural():
-    """One monitor, two monitors."""
-    assert (counted(0, "alert"), counted(1, "alert"), counted(2, "alert")) == ("0 alerts", "1 alert", "2 alerts")
 
 
 def test_problem_certificates_are_named():

@@ -28,6 +28,17 @@ DAYS = {
     "old_protocol": 60.0,
 }
 """Kinds that have a certificate, with the days that are left of it unless said otherwise."""
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 class Issuer:
@@ -81,8 +92,11 @@ class Issuer:
         builder = builder.serial_number(x509.random_serial_number())
         builder = builder.not_valid_before(chain_end - _LIFE).not_valid_after(chain_end)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        identity = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-        pem = builder.add_extension(identity, critical=False).sign(root_key, hashes.SHA256())
+        # Python 3.13 and newer refuse an authority without these (`VERIFY_X509_STRICT`).
+        builder = builder.add_extension(_SIGNS_CERTIFICATES, critical=True)
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key())
+        pem = builder.add_extension(issuer, critical=False).sign(root_key, hashes.SHA256())
         encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
         secret = key.private_bytes(encoding, form, serialization.NoEncryption())
         between = trustme.CA.from_pem(pem.public_bytes(encoding), secret)

@@ -24,7 +24,7 @@ class Bridge:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 bridge.requests.append((self.path, self.headers["Authorization"], body))
                 status = bridge.statuses.pop(0) if len(bridge.statuses) > 1 else bridge.statuses[0]
-                said = b"" if status == 204 else b'{"errors": ["what is wrong"]}'
+                said = b"" if status in {201, 204} else b'{"errors": ["what is wrong"]}'
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(said)))
                 self.end_headers()

@@ -15,13 +15,6 @@ from bridge.domain.alert_state import AlertState
 from bridge.reconcile.alertmanager_client import Peer, Silence
 
 
-class Action(StrEnum):
-    """The action of a correction; the metric's label."""
-
-    CLOSED = "closed"
-    OPENED = "opened"
-
-
 class Blocker(StrEnum):
     """Why an alert that a poll does not list may still be firing."""
 
@@ -59,20 +52,15 @@ class Poll:
     known: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Correction:
-    """One key to close or open. It is valid only while the key was last updated at `updated_at`; None: unknown key."""
-
-    action: Action
-    key: str
-    updated_at: float | None
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """The result of a poll. `blocker`: why open, unlisted alerts stay open."""
+    """The keys to open and to close, each only if it was last updated at the time given here; None: unknown key.
 
-    corrections: tuple[Correction, ...] = ()
+    `blocker`: why open, unlisted alerts stay open.
+    """
+
+    opened: Mapping[str, float | None] = field(default_factory=dict)
+    closed: Mapping[str, float | None] = field(default_factory=dict)
     blocker: Blocker | None = None
 
 
@@ -84,21 +72,21 @@ def diff(before: Poll | None, latest: Poll, *, min_uptime: float) -> Result:
         blocker = _blocked(latest, min_uptime) or (_blocked(before, min_uptime) if before else None)
     if before is None:
         return Result(blocker=blocker)
-    corrections = []
-    # Open first: a closed alert may go on firing under the same identity as an opened one.
-    for key in latest.active:
+    opened = {
+        key: latest.known.get(key)
+        for key in latest.active
+        if key in before.active and key not in before.held and key not in latest.held
         # A time interval may mute it, and an older Alertmanager shows that only after the group's next flush.
-        unseen = latest.at - latest.since.get(key, latest.at) < latest.mutes_lag
-        missed = key in before.active and key not in before.held and key not in latest.held
-        if missed and not unseen and before.known.get(key) == latest.known.get(key):
-            corrections.append(Correction(Action.OPENED, key, latest.known.get(key)))
-    corrections += [
-        Correction(Action.CLOSED, key, latest.held[key])
+        if latest.at - latest.since.get(key, latest.at) >= latest.mutes_lag
+        if before.known.get(key) == latest.known.get(key)
+    }
+    closed = {
+        key: latest.held[key]
         for key in (missing if blocker is None else ())
         # Open and unlisted in the previous poll too, and not reported by any webhook since.
         if key not in before.listed and before.held.get(key) == latest.held[key]
-    ]
-    return Result(tuple(corrections), blocker)
+    }
+    return Result(opened=opened, closed=closed, blocker=blocker)
 
 
 def _blocked(poll: Poll, min_uptime: float) -> Blocker | None:

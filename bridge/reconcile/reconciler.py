@@ -8,7 +8,7 @@ first of the two polls takes precedence.
 import logging
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 from uuid import uuid4
@@ -23,7 +23,7 @@ from bridge.periodic import CLOCK, Clock, PeriodicThread
 from bridge.receivers.alertmanager import Settings
 from bridge.receivers.bigpanda import CREATED_BY
 from bridge.reconcile.alertmanager_client import AlertmanagerApi, Peer, Silence, origin
-from bridge.reconcile.diff import Action, Correction, Poll, diff, read_poll, silence_changes
+from bridge.reconcile.diff import Poll, diff, read_poll, silence_changes
 from bridge.reconcile.watchdog import arriving, watchdog_key
 
 _BREATH: Final = 1.0
@@ -36,7 +36,7 @@ _QUOTED: Final = re.compile(r"\\(.)", re.DOTALL)
 _CUT_OFF: Final = "active in Alertmanager, left out of a truncated webhook"
 _MISSED: Final = "active in Alertmanager in two consecutive polls, but never reported"
 _HIDDEN: Final = "Alertmanager before 0.28 does not show which of them a time interval mutes"
-_REASONS: Final = {Action.CLOSED: "unknown to every Alertmanager in two consecutive polls", Action.OPENED: _MISSED}
+_UNLISTED: Final = "unknown to every Alertmanager in two consecutive polls"
 _log = logging.getLogger(__name__)
 
 
@@ -91,7 +91,7 @@ class Reconciler(PeriodicThread):
         self.status = ReconcilerStatus(interval=self._reconcile.interval)
         self._next_turn = self._next_fetch = clock.steady()
         super().__init__(self._role, f"Reconciling {settings.source}", self.tick, at_end=self.close)
-        for action in Action:
+        for action in ("opened", "closed"):
             metrics.reconciled.labels(settings.source, action)
         metrics.reconcile_failures.labels(settings.source)
 
@@ -134,10 +134,11 @@ class Reconciler(PeriodicThread):
         hidden = math.isinf(latest.mutes_lag) and self._reconcile.open_missed
         unopened = f"Not opening missed alerts of {self._settings.source}: {_HIDDEN}" if hidden else ""
         self.conditions.report("mutes", unopened)
-        corrections, now = self._without_muted(result.corrections), self._clock.wall()
-        # A corrected alert that was held has ended now; an active one is firing.
-        ended = {key: replace(state.alert, firing=False, ends_at=now, silence={}) for key, state in held.items()}
-        self._apply(corrections, {**ended, **latest.active}, _REASONS)
+        # Open first: a closed alert may go on firing under the same identity as an opened one.
+        self._correct("opened", self._unmuted(result.opened), latest.active, _MISSED)
+        now = self._clock.wall()
+        ended = {key: replace(held[key].alert, firing=False, ends_at=now, silence={}) for key in result.closed}
+        self._correct("closed", result.closed, ended, _UNLISTED)
         self._follow_silences(held, latest, peers)
 
     def fetch(self) -> None:
@@ -147,8 +148,7 @@ class Reconciler(PeriodicThread):
         # Two immediate polls cannot show since when an alert is active; one that began long ago has been flushed.
         second = replace(second, since={key: alert.starts_at for key, alert in second.active.items()})
         result = diff(first, second, min_uptime=self._reconcile.min_uptime)
-        opened = [found for found in result.corrections if found.action is Action.OPENED]
-        self._apply(self._without_muted(opened), second.active, {Action.OPENED: _CUT_OFF})
+        self._correct("opened", self._unmuted(result.opened), second.active, _CUT_OFF)
 
     def _held(self) -> dict[str, AlertState]:
         """Return the alerts open here. Alertmanager knows each by its own key, even if several share an identity."""
@@ -191,30 +191,25 @@ class Reconciler(PeriodicThread):
             self._had_alerts = bool(poll.listed)
         return poll, peers
 
-    def _without_muted(self, corrections: Sequence[Correction]) -> Sequence[Correction]:
-        """Drop corrections that would open an alert muted by a time interval; all that open, while that is unknown."""
-        if not any(found.action is Action.OPENED for found in corrections):
-            return corrections
+    def _unmuted(self, opened: Mapping[str, float | None]) -> Mapping[str, float | None]:
+        """Leave out alerts muted by a time interval; all of them while that is unknown."""
+        if not opened:
+            return opened
         try:
-            muted: Collection[str] = self._api.muted(self._opens, self._clock.wall())
+            muted = self._api.muted(self._opens, self._clock.wall())
         except Unanswered as error:
             unopened = f"Not opening missed alerts of {self._settings.source}: Alertmanager {error.url}: {error}"
             self.conditions.report("groups", unopened)
-            muted = [found.key for found in corrections]
-        else:
-            self.conditions.report("groups", "")
-        return [found for found in corrections if found.action is Action.CLOSED or found.key not in muted]
+            return {}
+        self.conditions.report("groups", "")
+        return {key: updated_at for key, updated_at in opened.items() if key not in muted}
 
-    def _apply(
-        self, corrections: Sequence[Correction], alerts: Mapping[str, Alert], reasons: Mapping[Action, str]
-    ) -> None:
-        actions = {found.key: found.action for found in corrections}
-        wanted = (self._settings.correction(alerts[found.key], found.updated_at) for found in corrections)
+    def _correct(self, action: str, keys: Mapping[str, float | None], alerts: Mapping[str, Alert], reason: str) -> None:
+        wanted = (self._settings.correction(alerts[key], updated_at) for key, updated_at in keys.items())
         for alert in self._outbox.correct(wanted, self._clock.wall()):
-            action = actions[alert.key]
             self._metrics.reconciled.labels(self._settings.source, action).inc()
             self.status.corrections += 1
-            _log.warning("Reconciled: %s %s (%s): %s", action, alert.key, alert.name, reasons[action])
+            _log.warning("Reconciled: %s %s (%s): %s", action, alert.key, alert.name, reason)
 
     def _follow_silences(self, held: Mapping[str, AlertState], latest: Poll, peers: Iterable[Peer]) -> None:
         """Find the open alerts that are silenced, and report that to BigPanda if configured."""

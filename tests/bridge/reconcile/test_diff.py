@@ -7,7 +7,7 @@ import pytest
 
 from bridge.domain.alert import Alert
 from bridge.reconcile.alertmanager_client import Listed, Peer
-from bridge.reconcile.diff import Action, Blocker, Correction, Poll, Result, diff, read_poll
+from bridge.reconcile.diff import Blocker, Poll, Result, diff, read_poll
 
 NOW = 1_700_000_000.0
 KEY = "prod:a"
@@ -24,12 +24,11 @@ GONE = Poll(at=NOW, started=OLD, listed=OTHER, held={KEY: 1.0})
 """A poll in which a key is open and no Alertmanager knows it."""
 ACTIVE = Poll(at=NOW, started=OLD, listed=OTHER | {KEY}, active=ALERTS)
 """A poll in which a key fires without a stored state."""
-CLOSE = Correction(Action.CLOSED, KEY, 1.0)
 
 
 def test_alert_unlisted_in_two_polls_is_resolved():
     """If its state has not changed since the first poll."""
-    assert diff(GONE, GONE, min_uptime=300).corrections == (CLOSE,)
+    assert diff(GONE, GONE, min_uptime=300) == Result(closed={KEY: 1.0})
 
 
 @pytest.mark.parametrize(
@@ -49,8 +48,7 @@ def test_each_blocker_keeps_alerts_open(change, doubt, which):
     """No answer, young, settling, without the watchdog, or suddenly empty: nothing is resolved, with the reason."""
     doubtful = replace(GONE, **change)
     before, latest = (doubtful, GONE) if which == "before" else (GONE, doubtful)
-    result = diff(before, latest, min_uptime=300)
-    assert (result.corrections, result.blocker) == ((), doubt)
+    assert diff(before, latest, min_uptime=300) == Result(blocker=doubt)
 
 
 def test_one_poll_is_not_enough():
@@ -70,27 +68,26 @@ def test_one_poll_is_not_enough():
 )
 def test_alert_must_be_open_and_unlisted_in_both_polls(before):
     """A change between the polls starts the count again, without a blocker."""
-    result = diff(before, GONE, min_uptime=300)
-    assert (result.corrections, result.blocker) == ((), None)
+    assert diff(before, GONE, min_uptime=300) == Result()
 
 
 def test_listed_alert_stays_open_even_if_suppressed():
     """Suppressed is not resolved: what is listed counts, not what is active."""
     listed = replace(GONE, listed=frozenset({KEY}), active={})
-    assert diff(listed, listed, min_uptime=300).corrections == ()
+    assert diff(listed, listed, min_uptime=300) == Result()
 
 
 def test_always_empty_list_counts():
     """An Alertmanager whose only alert ended under a silence lists nothing."""
     empty = replace(GONE, listed=frozenset())
-    assert diff(empty, empty, min_uptime=300).corrections == (CLOSE,)
+    assert diff(empty, empty, min_uptime=300) == Result(closed={KEY: 1.0})
 
 
 @pytest.mark.parametrize("known", [None, 7.0], ids=["never known", "resolved before"])
 def test_alert_active_in_two_polls_is_opened(known):
     """If its state is unknown or resolved."""
     poll = replace(ACTIVE, known={} if known is None else {KEY: known})
-    assert diff(poll, poll, min_uptime=300).corrections == (Correction(Action.OPENED, KEY, known),)
+    assert diff(poll, poll, min_uptime=300) == Result(opened={KEY: known})
 
 
 @pytest.mark.parametrize(
@@ -106,7 +103,7 @@ def test_alert_active_in_two_polls_is_opened(known):
 )
 def test_alert_that_changed_between_polls_is_not_opened(before, latest):
     """Only what stood the same way twice is opened."""
-    assert diff(before, latest, min_uptime=300).corrections == ()
+    assert not diff(before, latest, min_uptime=300).opened
 
 
 @pytest.mark.parametrize(
@@ -116,7 +113,7 @@ def test_alert_that_changed_between_polls_is_not_opened(before, latest):
 def test_alert_is_not_opened_before_a_mute_would_show(lag, since, opened):
     """An Alertmanager shows it only after the group's next flush; an older one never."""
     poll = replace(ACTIVE, mutes_lag=lag, since={} if since is None else {KEY: NOW - since})
-    assert len(diff(poll, poll, min_uptime=300).corrections) == opened
+    assert len(diff(poll, poll, min_uptime=300).opened) == opened
 
 
 def test_poll_is_of_all_alertmanagers():
@@ -142,15 +139,13 @@ def test_poll_is_of_all_alertmanagers():
 def test_opening_needs_only_one_alertmanager(change):
     """An alert active in one of them fires, whatever the others answer."""
     poll = replace(ACTIVE, **change)
-    assert [found.action for found in diff(poll, poll, min_uptime=300).corrections] == [Action.OPENED]
+    assert diff(poll, poll, min_uptime=300).opened == {KEY: None}
 
 
 def test_blocker_for_closing_does_not_block_opening():
     """Each has its own rules."""
     both = replace(ACTIVE, whole=False, held={"prod:c": 1.0})
-    result = diff(both, both, min_uptime=300)
-    assert [(found.action, found.key) for found in result.corrections] == [(Action.OPENED, KEY)]
-    assert result.blocker is Blocker.UNANSWERED
+    assert diff(both, both, min_uptime=300) == Result(opened={KEY: None}, blocker=Blocker.UNANSWERED)
 
 
 def test_no_blocker_while_every_open_alert_is_listed():

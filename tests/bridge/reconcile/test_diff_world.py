@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.domain.alert import Alert
-from bridge.reconcile.diff import Action, Poll, diff
+from bridge.reconcile.diff import Poll, diff
 
 INTERVAL, MIN_UPTIME = 60.0, 300.0
 RESEND = 4 * INTERVAL
@@ -100,12 +100,12 @@ class World:
         self.size = len(listed) if whole else self.size
         result = diff(self.before, latest, min_uptime=MIN_UPTIME)
         self.before = latest
-        for found in result.corrections:
-            opens = found.action is Action.OPENED
-            assert opens == (found.key in self.firing), f"{found} though it is not so"
-            assert not (opens and found.key in self.silenced), f"{found} though it is silenced"
-            assert self.states.get(found.key, (False, None))[1] == found.updated_at
-            self.states[found.key] = (opens, self.now)
+        for opens, keys in ((True, result.opened), (False, result.closed)):
+            for key, updated_at in keys.items():
+                assert opens == (key in self.firing), f"{result} though {key} is not so"
+                assert not (opens and key in self.silenced), f"{result} though {key} is silenced"
+                assert self.states.get(key, (False, None))[1] == updated_at
+                self.states[key] = (opens, self.now)
 
 
 def alert(key):

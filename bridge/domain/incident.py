@@ -9,9 +9,7 @@ the last one counts as a replay then.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-from bridge.domain.incident_details import IncidentDetails, merge_details
+from typing import Any, Final
 
 NEW = "incident#new"
 """The trigger of a new share, which is confirmed by callback."""
@@ -19,6 +17,9 @@ _MOST_SEEN = 20
 """Most bodies of one second that are remembered."""
 _SETTLED = 60.0
 """Seconds within which BigPanda reports the effect of one of our events."""
+_COMMENTS: Final = 50
+_EVENTS: Final = 100
+"""Most that are kept, the newest ones."""
 _KEPT = ("status", "severity", "environment", "started_at", "updated_at", "snoozed", "keys", "who", "link")
 """Members of an incident that a webhook replaces individually."""
 
@@ -51,6 +52,48 @@ class Incident:
     digest: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
     quota: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelatedChange:
+    """A change that BigPanda relates to an incident. `certainty`: how sure it is."""
+
+    id: str
+    summary: str = ""
+    status: str = ""
+    link: str = ""
+    certainty: str = ""
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignAlert:
+    """An alert in an incident that did not come from this bridge. `source`: BigPanda's name of its sender."""
+
+    id: str
+    status: str = ""
+    source: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentDetails:
+    """The details as of the newest webhooks; "" and empty: unknown.
+
+    `comments`, `events`: (epoch seconds, text), ascending. `assignee` and `snoozed_by` are never the sender of the
+    share, who may be anyone, or AutoShare.
+    """
+
+    environment_id: str = ""
+    assignee: str = ""
+    assigner: str = ""
+    snoozed_by: str = ""
+    flapping: bool = False
+    comments: tuple[tuple[float, str], ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    changes: tuple[RelatedChange, ...] = ()
+    events: tuple[tuple[float, str], ...] = ()
+    foreign: tuple[ForeignAlert, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +160,13 @@ def merge(known: IncidentRecord | None, incoming: Incident, source: str, now: fl
         heard_at=now,
         seen=(*(before.seen if same_second else ()), incoming.digest)[-_MOST_SEEN:],
     )
+
+
+def merge_details(known: IncidentDetails, reported: Mapping[str, Any]) -> IncidentDetails:
+    """Return the details after a webhook with these members; missing ones keep their known value."""
+    comments = (*known.comments, *reported.get("comments", ()))[-_COMMENTS:]
+    events = tuple(sorted({*known.events, *reported.get("events", ())}))[-_EVENTS:]
+    return replace(known, **{**reported, "comments": comments, "events": events})
 
 
 def fires_still(queued_at: float, ended_at: float | None, kept: IncidentRecord, now: float) -> bool:

@@ -12,8 +12,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, case, func, literal, select, update
 
 from bridge.domain.event import Status
-from bridge.domain.incident import NEW, IncidentRecord, fires_still, lasted, merge
-from bridge.domain.incident_details import IncidentDetails
+from bridge.domain.incident import NEW, IncidentDetails, IncidentRecord, fires_still, lasted, merge
 from bridge.domain.notification import Notification, Outcome
 from bridge.outbox.alerts import states
 from bridge.outbox.database import Database

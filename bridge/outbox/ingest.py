@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam, delete, insert, literal_column, select, update
 
 from bridge.domain.alert import Alert
 from bridge.domain.alert_state import AlertState, Member, PendingEvent
@@ -18,10 +18,44 @@ from bridge.domain.notification import Notification, Outcome
 from bridge.outbox.database import Database
 from bridge.outbox.incidents import IncidentMerge
 from bridge.outbox.quarantine import put
-from bridge.outbox.rows import alert_json, alert_of, state_of, state_row, untried
-from bridge.outbox.statements import BLANK, Statements
+from bridge.outbox.repository import columns
+from bridge.outbox.rows import OTHER_PRIORITY, PRIORITY, alert_json, alert_of, state_of, state_row, untried
+from bridge.outbox.schema import alert_states, events, last_heard, members, senders, waiting, watchdog_heartbeats
 
+_BLANK = {column.key: None if column.nullable else column.type.python_type() for column in alert_states.c}
+"""The row of an unknown alert."""
 _log = logging.getLogger(__name__)
+
+
+class Statements:
+    """The compiled statements of every batch: building one takes SQLAlchemy longer than SQLite takes to run it."""
+
+    def __init__(self, database: Database) -> None:
+        this_alert = database.among(alert_states.c.key)
+        known = select(*columns(alert_states, AlertState)).where(this_alert)
+        in_one_order = known.order_by(alert_states.c.key.collate("C")).with_for_update()  # same order everywhere
+        self.known = in_one_order if database.postgresql else known
+        self.names = select(alert_states.c.key).where(this_alert)
+        self.reserve = database.insert(alert_states).on_conflict_do_nothing()
+        self.pending = (
+            select(events.c.key, *columns(events, PendingEvent))
+            .join(alert_states, (alert_states.c.key == events.c.key) & (alert_states.c.seq == events.c.seq))
+            .where(waiting, events.c.attempts == literal_column("0"), database.among(events.c.key))
+        )
+        superseded = (events.c.key == bindparam("of"), events.c.seq == bindparam("number"), waiting)
+        self.supersede = update(events).where(*superseded).values(state="superseded", closed_at=bindparam("at"))
+        self.queue = insert(events)
+        held_up = select(events.c.key).where(waiting, events.c.priority == OTHER_PRIORITY, database.among(events.c.key))
+        theirs = (waiting, events.c.lease_token == "", events.c.key.in_(held_up))
+        self.hurry = update(events).where(*theirs).values(priority=PRIORITY[Status.CRITICAL])
+        self.owners = select(members.c.key).where(database.among(members.c.member) | database.among(members.c.key))
+        self.members = select(members).where(database.among(members.c.key))
+        self.leave = delete(members).where(database.among(members.c.member))
+        self.join = database.upsert(members, "member")
+        self.keep = database.upsert(alert_states, "key")
+        self.heartbeat = database.upsert(watchdog_heartbeats, "receiver", "source", "key")
+        self.heard = database.upsert(last_heard, "key")
+        self.sender = database.insert(senders).on_conflict_do_nothing()
 
 
 class Ingest:
@@ -77,7 +111,7 @@ class Batch:
             # one order, to avoid deadlocks with other replicas.
             found = execute(self._statements.names, names(keys)).scalars()
             if new := sorted(set(keys).difference(found)):
-                execute(self._statements.reserve, [BLANK | {"key": key} for key in new])
+                execute(self._statements.reserve, [_BLANK | {"key": key} for key in new])
         for row in execute(self._statements.known, names(keys)):
             if row.status:
                 state = state_of(**row._asdict())

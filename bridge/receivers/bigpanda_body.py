@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
 
-from bridge.domain.incident_details import ForeignAlert, RelatedChange
+from bridge.domain.incident import ForeignAlert, RelatedChange
 from exporter.toolkit.lenient import flag_of, number_of, object_of, objects_of, time_of
 
 KEY_TAG: Final = "vendorwatch_key"

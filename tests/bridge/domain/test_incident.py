@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.domain.incident import Incident, IncidentRecord, fires_still, lasted, merge
-from bridge.domain.incident_details import IncidentDetails, merge_details
+from bridge.domain.incident import Incident, IncidentDetails, IncidentRecord, fires_still, lasted, merge, merge_details
 
 T0 = 1_795_200_000.0
 

@@ -6,8 +6,7 @@ import pytest
 import responses
 
 from bridge.config import Incidents
-from bridge.domain.incident import IncidentRecord
-from bridge.domain.incident_details import IncidentDetails
+from bridge.domain.incident import IncidentDetails, IncidentRecord
 from bridge.errors import DeliveryError, Rejected, Stopped, Transient
 from bridge.incidents.incidents_client import IncidentsClient, ids
 from tests.sandbox.server import Sandbox

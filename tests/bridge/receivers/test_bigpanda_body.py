@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.domain.incident_details import ForeignAlert, IncidentDetails, RelatedChange, merge_details
+from bridge.domain.incident import ForeignAlert, IncidentDetails, RelatedChange, merge_details
 from bridge.receivers.bigpanda_body import details, quota_available
 
 NOW = 1_700_000_000.0

@@ -11,8 +11,7 @@ import pytest
 from bridge.config import read
 from bridge.delivery.confirmation import ConfirmationStatus
 from bridge.delivery.confirmation_diff import Diagnostic
-from bridge.domain.incident import Incident
-from bridge.domain.incident_details import ForeignAlert, RelatedChange
+from bridge.domain.incident import ForeignAlert, Incident, RelatedChange
 from bridge.domain.notification import Notification
 from bridge.errors import Rejected, Unavailable
 from bridge.outbox.confirmations import Confirmations

@@ -1,7 +1,4 @@
-"""bridge.yml → frozen models, every problem of the file at once.
-
-The receivers are the modules of `bridge.receivers`; a new one needs no registration here.
-"""
+"""bridge.yml → frozen models, every problem of the file at once."""
 
 import hashlib
 import ipaddress

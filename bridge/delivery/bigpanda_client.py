@@ -20,10 +20,7 @@ class BigPanda(HttpApi):
         self._url = settings.url
 
     def send(self, events: Sequence[str], app_key: str) -> str:
-        """Send `events`, each as JSON, all of one integration. Raises DeliveryError.
-
-        Returns "accepted", or "duplicate" if BigPanda had them already.
-        """
+        """Send events of one integration, as JSON; return "accepted", or "duplicate". Raises DeliveryError."""
         # Sending the same bytes twice is harmless: the second time they are a duplicate.
         answer = self.request("POST", self._url, body(events, app_key), repeatable=True)
         return "duplicate" if answer.status == 204 else "accepted"  # noqa: PLR2004  No Content

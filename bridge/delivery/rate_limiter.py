@@ -1,7 +1,4 @@
-"""The rate limiter: a token bucket with a small burst, and never more in any minute than allowed.
-
-Its times are by a monotonic clock, so a step of the wall clock neither blocks events nor lets too many through.
-"""
+"""The rate limiter: a token bucket with a small burst, and never more in any minute than allowed, by a steady clock."""
 
 import math
 from collections import deque

@@ -32,10 +32,7 @@ def speaker(key: str, members: Mapping[str, Member]) -> Member:
 
 
 def identity_key(alert: Alert, owners: Mapping[str, str], states: Mapping[str, AlertState]) -> str:
-    """Return the key of an alert in BigPanda. An open alert keeps the identity under which it was opened.
-
-    `owners`: the shared identity of each firing member, by the member's own key.
-    """
+    """Return an alert's key in BigPanda; an open one keeps its own. `owners`: of each firing member, its identity."""
     if alert.key in owners:
         return owners[alert.key]
     alone = states.get(alert.key)

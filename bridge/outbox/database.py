@@ -120,10 +120,7 @@ class Database:
             engine.dispose()
 
     def reserved(self) -> Self:
-        """Return the same database with separate connections; it is closed with this one.
-
-        Its user never waits for connections used to read pages, however many and however long.
-        """
+        """Return the same database with connections of its own, which no page takes. It is closed with this one."""
         made = copy(self)
         made._reader = self._open(writes=False)  # noqa: SLF001  one of us
         if self.postgresql:
@@ -168,10 +165,7 @@ class Database:
 
     @contextmanager
     def _meanings(self) -> Iterator[None]:
-        """Turn database errors into `Unavailable`, except those that a retry cannot fix.
-
-        They come from the driver itself or wrapped by SQLAlchemy.
-        """
+        """Turn errors, the driver's own or SQLAlchemy's, into `Unavailable`, except those that a retry cannot fix."""
         driver: Any = self._writer.dialect.dbapi
         wrong_again = [driver.IntegrityError, driver.DataError, driver.ProgrammingError]
         if not self.postgresql:

@@ -67,10 +67,7 @@ class DeadLetters(Repository):
         return results
 
     def discard(self, ids: Sequence[int], now: float, *, up_to: int = 0) -> int:
-        """Discard these dead letters, and all up to an id, the last one that the user saw; return their number.
-
-        They stay in the history.
-        """
+        """Move these dead letters, and all up to the last that the user saw, to the history; return their number."""
         chosen = update(events).where(dead, self._database.among(events.c.id, ids) | (events.c.id <= up_to))
         return self._change(chosen.values(state="discarded", closed_at=now))
 

@@ -34,10 +34,7 @@ class GroupCommit(PeriodicThread):
         self._waiting: deque[_Pending] = deque()
 
     def submit(self, notification: Notification, now: float) -> Future[Outcome]:
-        """Return a future that is done once the notification is durable.
-
-        Its exception is Unavailable if that is impossible; then nothing of it is kept.
-        """
+        """Return a future, done once the notification is durable; its exception is Unavailable if nothing is kept."""
         settled: Future[Outcome] = Future()
         settled.set_running_or_notify_cancel()  # the others of its batch must not fail because its sender is gone
         if self.stopping:

@@ -115,10 +115,7 @@ def journal_mode(version: tuple[int, ...]) -> str:
 
 
 def engine(url: URL, files: Files, *, writes: bool, patience: float) -> Engine:
-    """Return an engine for a file: one writing connection, or a few reading ones.
-
-    `patience`: seconds to wait for another writer.
-    """
+    """Return an engine with one writing, or a few reading, connections that wait `patience` seconds for a writer."""
     made = create_engine(
         url,
         module=sqlite3,

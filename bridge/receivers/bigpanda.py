@@ -27,10 +27,7 @@ _TRIGGERS: Final = {"incident#closed": False, "incident#reopen": True}
 
 
 class Callback(HttpClientSettings):
-    """BigPanda's callback service, which waits for the confirmation of a new share.
-
-    `api_key`: a user's; `app_key`: the outbound integration's. `timeout`: seconds for one call.
-    """
+    """BigPanda's callback service. `api_key`: a user's; `app_key`: the outbound integration's; `timeout`: of a call."""
 
     url: HttpUrl = "https://api.bigpanda.io/resources/v2.1/outbound/callback"
     api_key: HeaderSecret

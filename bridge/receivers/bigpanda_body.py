@@ -31,10 +31,7 @@ def list_of(value: Any) -> list[Any]:
 
 
 def places(body: Mapping[str, Any], incident: Mapping[str, Any]) -> Places:
-    """Return the objects that may contain the dataset options, depending on option and version; the incident's first.
-
-    `incident`: the whole body, if that is the incident itself.
-    """
+    """Return the objects that may contain the dataset options, by option and version; the incident's own first."""
     return incident, object_of(incident.get("metadata")), object_of(body.get("metadata")), body
 
 

@@ -11,7 +11,6 @@ from bridge.config import Config
 from bridge.domain.alert_state import AlertState
 from bridge.outbox.outbox import Outbox
 from bridge.outbox.repository import PageRequest
-from bridge.web import operations
 from bridge.web.formatting import cause, host, moment, outcome, queue_reason
 from exporter.toolkit.text import span
 
@@ -53,20 +52,11 @@ def show(arguments: Namespace, config: Config, outbox: Outbox) -> int:
     return 0
 
 
-def close(arguments: Namespace, config: Config, outbox: Outbox) -> int:
-    """Resolve alerts in BigPanda, whatever their senders report."""
-    return _act(operations.close, arguments, config, outbox)
-
-
-def resend(arguments: Namespace, config: Config, outbox: Outbox) -> int:
-    """Send open alerts to BigPanda again, with a later time, which reopens alerts that were closed there."""
-    return _act(operations.resend, arguments, config, outbox)
-
-
-def _act(act: Callable[..., dict[str, list[str]]], arguments: Namespace, config: Config, outbox: Outbox) -> int:
+def act(operation: Callable[..., dict[str, list[str]]], arguments: Namespace, config: Config, outbox: Outbox) -> int:
+    """Close or resend alerts. Resending has a later time, which reopens alerts that were closed in BigPanda."""
     everything, alerts = getattr(arguments, "all", False), outbox.alerts
     states = alerts.page([], _ALL).rows if everything else alerts.states(arguments.keys).values()
-    done = act(outbox, states, config.by_source, time.time())
+    done = operation(outbox, states, config.by_source, time.time())
     return output.results(arguments, "alert", arguments.keys, done, "no open alerts" if everything else "")
 
 

@@ -3,16 +3,18 @@
 import argparse
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from functools import wraps
+from functools import partial, wraps
 from types import ModuleType
 from typing import Any, Final
 
 from bridge import starter
 from bridge.commands import alerts, check, dead_letters, incidents, quarantine, send, send_test
 from bridge.config import Config, load
+from bridge.incidents.incidents_client import IncidentsClient
 from bridge.outbox.database import Database
 from bridge.outbox.outbox import Outbox
 from bridge.receivers.contract import senders
+from bridge.web.operations import close, resend
 from exporter.toolkit import flags
 from exporter.toolkit.text import valid
 
@@ -46,9 +48,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     _stored(group, "show", "show one alert and its events", alerts.show).add_argument(
         "key", type=valid, metavar="KEY", help=_KEY
     )
-    one = _stored(group, "close", "resolve alerts in BigPanda", alerts.close)
+    one = _stored(group, "close", "resolve alerts in BigPanda", partial(alerts.act, close))
     one.add_argument("keys", nargs="+", type=valid, metavar="KEY", help=_KEY)
-    _some_or_all(_stored(group, "resend", "send open alerts to BigPanda again", alerts.resend), "keys", "KEY", valid)
+    again = _stored(group, "resend", "send open alerts to BigPanda again", partial(alerts.act, resend))
+    _some_or_all(again, "keys", "KEY", valid)
 
     group = _group(commands, "dead-letters", "events that BigPanda rejected: list, show, requeue, discard")
     _some_or_all(_stored(group, "requeue", "send them again", dead_letters.requeue), "ids", "ID", _id)
@@ -60,10 +63,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
     group = _group(commands, "incidents", "BigPanda's incidents: list, resolve, comment")
     _stored(group, "list", "list them, the most urgent first", incidents.show_list)
-    one = _stored(group, "resolve", "resolve one in BigPanda", incidents.resolve)
+    resolve = partial(incidents.act, "resolved", IncidentsClient.resolve)
+    one = _stored(group, "resolve", "resolve one in BigPanda", resolve)
     one.add_argument("id", type=valid, metavar="ID")
-    one.add_argument("--comment", metavar="TEXT", type=valid, default="", help="comment to show in BigPanda")
-    one = _stored(group, "comment", "comment on one in BigPanda", incidents.comment)
+    words = "Resolved with vendorwatch-bridge"
+    one.add_argument("--comment", dest="text", metavar="TEXT", type=valid, default=words, help="comment for BigPanda")
+    comment = partial(incidents.act, "commented", IncidentsClient.comment)
+    one = _stored(group, "comment", "comment on one in BigPanda", comment)
     one.add_argument("id", type=valid, metavar="ID")
     one.add_argument("text", type=valid, metavar="TEXT")
     return parser.parse_args(arguments)

@@ -17,6 +17,7 @@ from bridge.web.formatting import host
 from exporter.toolkit.text import span
 
 _ALL = PageRequest(1_000_000)
+Change = Callable[[IncidentsClient, IncidentRecord, str], None]
 
 
 def show_list(arguments: Namespace, _: Config, outbox: Outbox) -> int:
@@ -38,25 +39,8 @@ def show_list(arguments: Namespace, _: Config, outbox: Outbox) -> int:
     return output.listed(arguments, public, columns, rows, nothing)
 
 
-def resolve(arguments: Namespace, config: Config, outbox: Outbox) -> int:
-    """Resolve an incident in BigPanda."""
-    comment = arguments.comment or "Resolved with vendorwatch-bridge"
-    return _act("resolved", lambda client, one: client.resolve(one, comment), arguments, config, outbox)
-
-
-def comment(arguments: Namespace, config: Config, outbox: Outbox) -> int:
-    """Comment on an incident in BigPanda."""
-    text = arguments.text
-    return _act("commented", lambda client, one: client.comment(one, text), arguments, config, outbox)
-
-
-def _act(
-    done: str,
-    act: Callable[[IncidentsClient, IncidentRecord], None],
-    arguments: Namespace,
-    config: Config,
-    outbox: Outbox,
-) -> int:
+def act(done: str, change: Change, arguments: Namespace, config: Config, outbox: Outbox) -> int:
+    """Resolve an incident in BigPanda, or comment on it."""
     if config.incidents is None:
         output.problem("incidents: not configured: bridge.yml needs incidents: {api_key_file: …}")
         return 1
@@ -65,7 +49,7 @@ def _act(
     incident = found or IncidentRecord(source="", id=arguments.id, first_heard_at=0.0, heard_at=0.0)
     with closing(IncidentsClient(config.incidents)) as client:
         try:
-            act(client, incident)
+            change(client, incident, arguments.text)
         except DeliveryError as error:
             output.problem(f"{arguments.id}: not {done}: {error}")
             return 1

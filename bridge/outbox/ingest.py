@@ -155,7 +155,11 @@ class Batch:
                 times = (alert.starts_at, state.starts_at) if alert.firing else (alert.ends_at, state.ended_at)
                 outcome.duplicates += times[0] == times[1]
             self._apply(alert, state, decision, event, notification.mapping.app_key)
-            _count(outcome, decision, mapped=mapped)
+            outcome.unmapped += not mapped
+            outcome.superseded += decision.supersede
+            outcome.queued += decision.kind is not None
+            outcome.skipped += decision.reason is Reason.SEVERITY_NONE
+            outcome.unchanged += decision.kind is None and decision.reason is not Reason.SEVERITY_NONE
         return outcome
 
     def _shared(self, key: str, alert: Alert, status: Status | None) -> tuple[Alert, Status | None]:
@@ -259,11 +263,3 @@ class Batch:
         firing = {alert.key for one in batch if one.note_heard for alert in one.alerts if alert.firing}
         if repeated := [{"key": key, "at": self._now} for key in sorted(firing)]:
             self._connection.execute(self._statements.heard, repeated)
-
-
-def _count(outcome: Outcome, decision: Decision, *, mapped: bool) -> None:
-    outcome.unmapped += not mapped
-    outcome.superseded += decision.supersede
-    outcome.queued += decision.kind is not None
-    outcome.skipped += decision.reason is Reason.SEVERITY_NONE
-    outcome.unchanged += decision.kind is None and decision.reason is not Reason.SEVERITY_NONE

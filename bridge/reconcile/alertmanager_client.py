@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from http import HTTPStatus
@@ -77,9 +77,9 @@ class Silence:
 class Peer:
     """The response of one Alertmanager.
 
-    `started`: its start in epoch seconds, or our first request if it does not report one. `settling`: its cluster has
-    not settled yet. `mutes_lag`: seconds until it shows that a time interval mutes an alert; inf: never. `senders`: its
-    receivers with a webhook, None if it does not show its configuration.
+    `started`: its start in epoch seconds, inf if it does not report one; `ask` bounds it by our first request to it.
+    `settling`: its cluster has not settled yet. `mutes_lag`: seconds until it shows that an alert is muted by a time
+    interval; inf: never. `senders`: its receivers with a webhook, None if it does not show its configuration.
     """
 
     started: float
@@ -98,7 +98,7 @@ class AlertmanagerApi(HttpApi):
             raise ValueError("this receiver has no reconcile section")
         super().__init__(settings.reconcile, TIMEOUT, settings.reconcile, "Alertmanager")
         self._settings, self._urls, self._steady = settings, settings.reconcile.urls, steady
-        self._runs: dict[str, tuple[float | None, float]] = {}
+        self._runs: dict[str, tuple[float, float]] = {}
 
     def ask(self, now: float, names: Collection[str] = ()) -> list[Peer | Unanswered]:
         """Return each one's response, or why it is unusable; `now` stands in for a missing time.
@@ -109,8 +109,8 @@ class AlertmanagerApi(HttpApi):
         answers: list[Peer | Unanswered] = []
         for url in self._urls:
             try:
-                started, settling, lag, senders = status(self._get(url, "/api/v2/status", {}))
-                if names and senders is not None and senders.isdisjoint(names):
+                peer = status(self._get(url, "/api/v2/status", {}))
+                if names and peer.senders is not None and peer.senders.isdisjoint(names):
                     ours = " or ".join(sorted(names))
                     raise Unreadable(f"another Alertmanager: its configuration has no webhook for receiver {ours}")
                 found = tuple(listed(self._get(url, "/api/v2/alerts", _EVERYTHING), self._settings, now))
@@ -119,15 +119,13 @@ class AlertmanagerApi(HttpApi):
                 self._runs.pop(url, None)
                 answers.append(Unanswered(origin(url), str(error)))
                 continue
-            known, since = self._runs.get(url, (started, self._steady()))
-            if known != started:
+            known, since = self._runs.get(url, (peer.started, self._steady()))
+            if known != peer.started:
                 since = self._steady()
-            self._runs[url] = started, since
+            self._runs[url] = peer.started, since
             # It has run for at least as long as we know it, whatever happens to its clock or ours.
-            known = now - (self._steady() - since)
-            started = known if started is None else min(started, known)
-            peer = Peer(started=started, settling=settling, mutes_lag=lag, senders=senders, listed=found)
-            answers.append(peer)
+            started = min(peer.started, now - (self._steady() - since))
+            answers.append(replace(peer, started=started, listed=found))
         return answers
 
     def muted(self, names: Collection[str], now: float) -> frozenset[str]:
@@ -181,16 +179,12 @@ def origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
-def status(answer: Any) -> tuple[float | None, bool, float, frozenset[str] | None]:
-    """Return its start (None: not reported), and the other members of a Peer that come before its alerts.
-
-    Raises Unreadable.
-    """
+def status(answer: Any) -> Peer:
+    """Return what an Alertmanager says of itself, without its alerts. Raises Unreadable."""
     if not isinstance(answer, dict):
         raise Unreadable("status: not an object")
-    started = time_of(answer["uptime"]) if isinstance(answer.get("uptime"), str) else None
     cluster, about, config = (object_of(answer.get(member)) for member in ("cluster", "versionInfo", "config"))
-    settling = cluster.get("status") == "settling"
+    started = time_of(answer["uptime"]) if isinstance(answer.get("uptime"), str) else None
     version = _VERSION.match(str(about.get("version")))
     release = (int(version[1]), int(version[2])) if version else _GROUPS_SHOW_MUTES
     original = str(config.get("original"))
@@ -199,7 +193,12 @@ def status(answer: Any) -> tuple[float | None, bool, float, frozenset[str] | Non
         lag = 0.0
     elif release < _GROUPS_SHOW_MUTES and "_time_intervals:" in original:
         lag = math.inf
-    return started, settling, lag, senders
+    return Peer(
+        started=math.inf if started is None else started,
+        settling=cluster.get("status") == "settling",
+        mutes_lag=lag,
+        senders=senders,
+    )
 
 
 @lru_cache(maxsize=8)

@@ -114,13 +114,11 @@ class Bridge:
             config = load_for(self._start.config_file, self._start.addresses)
             if config.database != self._current.config.database or not self._database.leads_to(config.database.read()):
                 _log.warning("Changes to database take effect after a restart")
-            sources = {one.source for one in config.receivers}
-            if gone := {one.source for one in self._current.config.receivers} - sources:
+            if removed := self._current.config.by_source.keys() - config.by_source.keys():
                 left = "Open alerts of %s stay open until closed manually: their receiver is no longer configured"
-                _log.warning(left, ", ".join(sorted(gone)))
+                _log.warning(left, ", ".join(sorted(source for _, source in removed)))
             # Two reconcilers of one receiver would undo each other's corrections.
             stop_all(self._current.loops, _GRACE)
-            removed = self._current.config.by_source.keys() - config.by_source.keys()
             self._current = self._configure(config)
             for receiver, source in removed:
                 self._metrics.forget(receiver, source)

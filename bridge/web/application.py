@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as WerkzeugResponse
 
 from bridge.web.formatting import finalize
 
@@ -23,11 +24,10 @@ def create_app(blueprints: Iterable[Blueprint]) -> Flask:
     app.before_request(lambda: plain(400, no_nul) if b"%00" in request.query_string else None)
 
     @app.errorhandler(HTTPException)
-    def http_error(error: HTTPException) -> Response:
-        answer = plain(error.code or 500, error.name)
-        for name, value in error.get_headers():
-            if name.lower() in {"allow", "location", "www-authenticate"}:
-                answer.headers.add(name, value)
+    def http_error(error: HTTPException) -> WerkzeugResponse:
+        answer = error.get_response()
+        answer.set_data(f"{error.name}\n")
+        answer.mimetype = "text/plain"
         return answer
 
     @app.errorhandler(Exception)

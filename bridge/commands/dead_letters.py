@@ -10,7 +10,7 @@ from bridge.commands import output
 from bridge.config import Config
 from bridge.outbox.dead_letters import DeadLetter
 from bridge.outbox.outbox import Outbox
-from bridge.web.formatting import body_text, moment, subject
+from bridge.web.formatting import subject
 from exporter.toolkit.text import span
 
 
@@ -27,25 +27,7 @@ def show_list(arguments: Namespace, _: Config, outbox: Outbox) -> int:
 
 def show(arguments: Namespace, _: Config, outbox: Outbox) -> int:
     """Show dead letters in full: the rejected event, and the reason."""
-
-    def described(letter: DeadLetter) -> tuple[dict[str, object], str]:
-        name, host = subject(letter.body)
-        facts = {
-            "id": letter.id,
-            "alert": name,
-            "host": host,
-            "key": letter.key,
-            "receiver": f"{letter.receiver}/{letter.source}",
-            "event": f"{letter.kind}, {letter.status}",
-            "reason": letter.reason,
-            "attempts": letter.attempts,
-            "accepted": moment(letter.accepted_at),
-            "set aside": moment(letter.closed_at),
-        }
-        return facts, body_text(letter.body, len(letter.body) + 1)
-
-    found = outbox.dead_letters.oldest(arguments.ids)
-    return output.in_full(arguments, "dead letter", found, _record, described)
+    return output.in_full(arguments, "dead letter", list(map(_record, outbox.dead_letters.oldest(arguments.ids))))
 
 
 def requeue(arguments: Namespace, config: Config, outbox: Outbox) -> int:

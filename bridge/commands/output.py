@@ -3,13 +3,11 @@
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from bridge.web.formatting import OUTCOMES, visible
+from bridge.web.formatting import OUTCOMES, body_text, moment, visible
 
-Described = Callable[[Any], tuple[Mapping[str, object], str]]
-"""Returns the facts of an item, and its body."""
 _WIDEST: Final = 60
 """Most characters of a column, except the last."""
 _KEPT: Final = ("unknown", "unreadable")
@@ -63,18 +61,16 @@ def listed(
     return 0
 
 
-def in_full(
-    arguments: Namespace, kind: str, found: Sequence[Any], record: Callable[[Any], Any], described: Described
-) -> int:
+def in_full(arguments: Namespace, kind: str, records: Sequence[Mapping[str, Any]]) -> int:
     """Print the items named by id, as JSON or text, and report those that do not exist; return the exit status."""
     if arguments.format == "json":
-        records = [record(one) for one in found]
         as_json(records[0] if len(records) == len(arguments.ids) == 1 else records)
     else:
-        for known, body in map(described, found):
-            facts(known)
-            line(body)
-    return missing(kind, arguments.ids, [one.id for one in found])
+        for one in records:
+            facts({name: moment(one[name]) if name.endswith("_at") else one[name] for name in one if name != "body"})
+            body = one["body"] if isinstance(one["body"], str) else json.dumps(one["body"])
+            line(body_text(body, len(body) + 1))
+    return missing(kind, arguments.ids, [one["id"] for one in records])
 
 
 def results(

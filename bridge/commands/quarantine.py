@@ -7,9 +7,8 @@ from dataclasses import asdict
 from bridge.commands import output
 from bridge.config import Config
 from bridge.outbox.outbox import Outbox
-from bridge.outbox.quarantine import Quarantined
 from bridge.web import operations
-from bridge.web.formatting import body_text, moment, webhook_subject
+from bridge.web.formatting import webhook_subject
 from exporter.toolkit.text import span
 
 
@@ -26,14 +25,7 @@ def show_list(arguments: Namespace, _: Config, outbox: Outbox) -> int:
 
 def show(arguments: Namespace, _: Config, outbox: Outbox) -> int:
     """Show quarantined bodies in full, and why they could not be read."""
-
-    def described(one: Quarantined) -> tuple[dict[str, object], str]:
-        receiver, received = f"{one.receiver}/{one.source}", moment(one.received_at)
-        facts = {"id": one.id, "receiver": receiver, "reason": one.reason, "received": received}
-        return facts, body_text(one.body, len(one.body) + 1)
-
-    found = outbox.quarantine.oldest(arguments.ids)
-    return output.in_full(arguments, "quarantined webhook", found, asdict, described)
+    return output.in_full(arguments, "quarantined webhook", list(map(asdict, outbox.quarantine.oldest(arguments.ids))))
 
 
 def replay(arguments: Namespace, config: Config, outbox: Outbox) -> int:

@@ -2,7 +2,6 @@
 
 import time
 from argparse import Namespace
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +11,7 @@ from bridge.domain.alert_state import AlertState
 from bridge.outbox.outbox import Outbox
 from bridge.outbox.repository import PageRequest
 from bridge.web.formatting import cause, host, moment, outcome, queue_reason
+from bridge.web.operations import Done, correct
 from exporter.toolkit.text import span
 
 _ALL = PageRequest(1_000_000)
@@ -52,12 +52,12 @@ def show(arguments: Namespace, config: Config, outbox: Outbox) -> int:
     return 0
 
 
-def act(operation: Callable[..., dict[str, list[str]]], arguments: Namespace, config: Config, outbox: Outbox) -> int:
+def act(done: Done, arguments: Namespace, config: Config, outbox: Outbox) -> int:
     """Close or resend alerts. Resending has a later time, which reopens alerts that were closed in BigPanda."""
     everything, alerts = getattr(arguments, "all", False), outbox.alerts
     states = alerts.page([], _ALL).rows if everything else alerts.states(arguments.keys).values()
-    done = operation(outbox, states, config.by_source, time.time())
-    return output.results(arguments, "alert", arguments.keys, done, "no open alerts" if everything else "")
+    results = correct(outbox, done, states, config.by_source, time.time())
+    return output.results(arguments, "alert", arguments.keys, results, "no open alerts" if everything else "")
 
 
 def _described(state: AlertState, now: float) -> dict[str, object]:

@@ -14,7 +14,6 @@ from bridge.incidents.incidents_client import IncidentsClient
 from bridge.outbox.database import Database
 from bridge.outbox.outbox import Outbox
 from bridge.receivers.contract import senders
-from bridge.web.operations import close, resend
 from exporter.toolkit import flags
 from exporter.toolkit.text import valid
 
@@ -48,9 +47,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     _stored(group, "show", "show one alert and its events", alerts.show).add_argument(
         "key", type=valid, metavar="KEY", help=_KEY
     )
-    one = _stored(group, "close", "resolve alerts in BigPanda", partial(alerts.act, close))
+    one = _stored(group, "close", "resolve alerts in BigPanda", partial(alerts.act, "closed"))
     one.add_argument("keys", nargs="+", type=valid, metavar="KEY", help=_KEY)
-    again = _stored(group, "resend", "send open alerts to BigPanda again", partial(alerts.act, resend))
+    again = _stored(group, "resend", "send open alerts to BigPanda again", partial(alerts.act, "resent"))
     _some_or_all(again, "keys", "KEY", valid)
 
     group = _group(commands, "dead-letters", "events that BigPanda rejected: list, show, requeue, discard")

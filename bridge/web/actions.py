@@ -14,7 +14,7 @@ from bridge.outbox.outbox import Outbox
 from bridge.periodic import CLOCK, Clock
 from bridge.web import forms
 from bridge.web.current import Current
-from bridge.web.operations import close, replay, resend
+from bridge.web.operations import Done, correct, replay
 from bridge.web.operator_page import HEADERS, respond
 
 _log = logging.getLogger(__name__)
@@ -33,8 +33,8 @@ class Actions:
         actions = Blueprint("actions", __name__, template_folder="templates")
         letters, quarantine, clock = self._outbox.dead_letters, self._outbox.quarantine, self._clock
         for path, view in (
-            ("/alerts/close", lambda: self._on_alert(close)),
-            ("/alerts/resend", lambda: self._on_alert(resend)),
+            ("/alerts/close", lambda: self._on_alert("closed")),
+            ("/alerts/resend", lambda: self._on_alert("resent")),
             ("/dead-letters/requeue", self.requeue),
             ("/dead-letters/discard", lambda: _discard("../dead-letters", partial(letters.discard, now=clock.wall()))),
             ("/quarantine/replay", self.replay),
@@ -56,10 +56,10 @@ class Actions:
 
         return actions
 
-    def _on_alert(self, act: Callable[..., Mapping[str, Sequence[str]]]) -> Response:
+    def _on_alert(self, done: Done) -> Response:
         key, receivers = request.form.get("key", ""), self._current().config.by_source
-        done = act(self._outbox, self._outbox.alerts.states([key]).values(), receivers, self._clock.wall())
-        return _back("../alerts", done, key)
+        states = self._outbox.alerts.states([key]).values()
+        return _back("../alerts", correct(self._outbox, done, states, receivers, self._clock.wall()), key)
 
     def requeue(self) -> Response:
         """Queue dead letters again."""

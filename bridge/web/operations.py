@@ -1,9 +1,9 @@
 """What an operator does to alerts and quarantined webhooks, on the page or the command line: close, resend, replay."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
-from bridge.domain.alert import Alert
 from bridge.domain.alert_state import AlertState
 from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
@@ -14,49 +14,35 @@ from bridge.receivers.settings import ReceiverSettings
 from bridge.web.webhooks import parsed, readable
 
 Receivers = Mapping[tuple[str, str], ReceiverSettings]
-_Wanted = tuple[AlertState, ReceiverSettings | None, Alert]
-"""An alert, its receiver (None: not configured), and what to queue."""
+Done = Literal["closed", "resent"]
 
 
-def close(outbox: Outbox, states: Iterable[AlertState], receivers: Receivers, now: float) -> dict[str, list[str]]:
-    """Queue a resolution of each open alert; return the keys by outcome.
+def correct(
+    outbox: Outbox, done: Done, states: Iterable[AlertState], receivers: Receivers, now: float
+) -> dict[str, list[str]]:
+    """Queue a resolution of each open alert, or the alert again; return the keys by outcome.
 
     `unchanged`: it is no longer open, or its sender reported something meanwhile, which takes precedence.
-    `unknown`: its receiver is no longer configured, and BigPanda has not accepted it, so its app key is unknown.
+    `unknown`: its receiver is no longer configured, and no app key is known under which BigPanda could close it.
     """
-    wanted: list[_Wanted] = []
-    for state in states:
-        alert = state.alert
-        settings = receivers.get((alert.receiver, alert.source))
-        if settings is None and state.app_key:
-            # No receiver can report its end any more; a resolution only needs to know where it was opened.
-            settings = ReceiverSettings(receiver=alert.receiver, source=alert.source, app_key=state.app_key)
-        ended = replace(alert, firing=False, ends_at=now, at=None)
-        wanted.append((state, settings, ended))
-    return _queue(outbox, "closed", wanted, now)
+    outcomes: dict[str, str] = {}
 
+    def corrections() -> Iterator[Notification]:
+        for state in states:
+            alert = state.alert
+            settings = receivers.get((alert.receiver, alert.source))
+            if done == "closed":
+                alert = replace(alert, firing=False, ends_at=now, at=None)
+                if settings is None and state.app_key:
+                    # No receiver can report its end any more; a resolution only needs to know where it was opened.
+                    settings = ReceiverSettings(receiver=alert.receiver, source=alert.source, app_key=state.app_key)
+            outcomes[state.key] = "unchanged" if settings else "unknown"
+            if settings and state.open:
+                yield settings.correction(alert, state.updated_at, resend=done == "resent")
 
-def resend(outbox: Outbox, states: Iterable[AlertState], receivers: Receivers, now: float) -> dict[str, list[str]]:
-    """Queue each open alert again, unchanged; return the keys by outcome, as `close` does."""
-    wanted: list[_Wanted] = [
-        (state, receivers.get((state.alert.receiver, state.alert.source)), state.alert) for state in states
-    ]
-    return _queue(outbox, "resent", wanted, now)
-
-
-def _queue(outbox: Outbox, done: str, wanted: Sequence[_Wanted], now: float) -> dict[str, list[str]]:
-    """Correct each open alert that has not changed since it was read; return the keys by outcome."""
-    corrections = (
-        settings.correction(alert, state.updated_at, resend=done == "resent")
-        for state, settings, alert in wanted
-        if settings and state.open
-    )
-    queued = {alert.key for alert in outbox.correct(corrections, now)}
-    results: dict[str, list[str]] = {done: [], "unchanged": [], "unknown": []}
-    for state, settings, _ in wanted:
-        outcome = "unknown" if settings is None else done if state.key in queued else "unchanged"
-        results[outcome].append(state.key)
-    return results
+    for alert in outbox.correct(corrections(), now):
+        outcomes[alert.key] = done
+    return {word: [key for key, found in outcomes.items() if found == word] for word in (done, "unchanged", "unknown")}
 
 
 def replay(outbox: Outbox, ids: Sequence[int] | None, receivers: Receivers, now: float) -> dict[str, list[int]]:

@@ -92,12 +92,12 @@ def test_alert_of_a_removed_receiver_is_closed(filled):
     queue.record(queue.claim(1, now, 10), "accepted", now=now)
     states = filled.store.alerts.open_alerts("prod")
     taken, other = sorted(states, key=lambda state: not state.app_key)
-    found = operations.close(filled.store, states, {}, now + 60)
+    found = operations.correct(filled.store, "closed", states, {}, now + 60)
     assert found == {"closed": [taken.key], "unchanged": [], "unknown": [other.key]}
     (ended,) = [one for one in queue.claim(9, now + 90, 10) if one.status == "ok"]
     identity = json.loads(ended.body)["incident_identifier"]
     assert (ended.key, ended.app_key, identity) == (taken.key, taken.app_key, taken.key)
-    assert operations.resend(filled.store, states, {}, now)["unknown"] == [state.key for state in states]
+    assert operations.correct(filled.store, "resent", states, {}, now)["unknown"] == [state.key for state in states]
 
 
 def test_open_alerts_are_resent(run, filled):

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from bridge.commands import output
 from bridge.delivery.http_api import HttpApi
-from bridge.errors import DeliveryError, Stopped, Transient
+from bridge.errors import DeliveryError, Transient
 from exporter.toolkit.config_types import Secret, problems
 from exporter.toolkit.http_settings import HeaderSecret, HttpClientSettings, HttpUrl
 
@@ -39,17 +39,23 @@ def send(arguments: Namespace) -> int:
         for problem in problems(error):
             output.problem(f"send: --{problem.replace('_', '-', 1)}")
         return 1
+    url = target.url.rstrip("/").removesuffix(_PATH) + _PATH
     content, pause = event(arguments, time.time()), _PAUSE
     deadline = time.monotonic() + arguments.timeout
     while True:
+        left = max(deadline - time.monotonic(), 0.1)
         try:
-            _attempt(target, content, max(deadline - time.monotonic(), 0.1))
+            with closing(HttpApi(target, left, target.token_file, "the bridge")) as api:
+                answer = api.request("POST", url, content, repeatable=True)
+            reason = "" if answer.status in {_CREATED, _DUPLICATE} else f"the bridge answered {answer.status}"
+            again = False
         except DeliveryError as error:
-            if not isinstance(error, Transient) or time.monotonic() + pause >= deadline:
-                output.problem(f"send: not accepted: {error}")
-                return 1
-        else:
+            reason, again = str(error), isinstance(error, Transient)
+        if not reason:
             return 0
+        if not again or time.monotonic() + pause >= deadline:
+            output.problem(f"send: not accepted: {reason}")
+            return 1
         time.sleep(pause)
         pause *= 2
 
@@ -67,11 +73,3 @@ def event(arguments: Namespace, now: float) -> dict[str, Any]:
     }
     described = {"description": arguments.description} if arguments.description else {}
     return dict(arguments.tags) | members | described
-
-
-def _attempt(target: Target, content: dict[str, Any], patience: float) -> None:
-    url = target.url.rstrip("/").removesuffix(_PATH) + _PATH
-    with closing(HttpApi(target, patience, target.token_file, "the bridge")) as api:
-        answer = api.request("POST", url, content, repeatable=True)
-    if answer.status not in {_CREATED, _DUPLICATE}:
-        raise Stopped(f"the bridge answered {answer.status}")

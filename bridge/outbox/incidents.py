@@ -108,10 +108,10 @@ class IncidentMerge:
                 if after is None:
                     continue
                 after = self._judged(before, after, outcome)
-                self._write(after)
-                known[source, incoming.id] = after
-                if after.active:
-                    known |= {(one.source, one.id): one for one in self._absorbed(after)}
+                for one in (after, *(self._absorbed(after) if after.active else ())):
+                    here = (incidents.c.source == source) & (incidents.c.id == one.id)
+                    self._connection.execute(update(incidents).where(here).values(_row(one)))
+                    known[source, one.id] = one
                 if incoming.quota is not None:
                     quota = self._database.upsert(share_quotas, "source")
                     self._connection.execute(quota.values(source=source, available=incoming.quota))
@@ -157,7 +157,7 @@ class IncidentMerge:
         return replace(after, closed_manually={key: one.updated_at for key, one in still.items()})
 
     def _absorbed(self, by: IncidentRecord) -> list[IncidentRecord]:
-        """Close the incidents all of whose alerts are now in this one: BigPanda does not report merged incidents.
+        """Return as closed the incidents merged into this one, all of whose alerts it has: BigPanda reports no merge.
 
         Incidents that another replica is writing at this moment are left to it.
         """
@@ -165,18 +165,11 @@ class IncidentMerge:
         others = (incidents.c.source == by.source) & (incidents.c.id != by.id) & incidents.c.active
         older = others & (incidents.c.updated_at <= by.updated_at)
         rows = self._connection.execute(_REPORTED.where(older).with_for_update(skip_locked=True))
-        merged = [
+        return [
             replace(one, active=False, snoozed=False, snoozed_until=None, closed_at=self._now)
             for one in (_record(**row._asdict()) for row in rows)
             if one.keys and mine.issuperset(one.keys)
         ]
-        for one in merged:
-            self._write(one)
-        return merged
-
-    def _write(self, record: IncidentRecord) -> None:
-        here = (incidents.c.source == record.source) & (incidents.c.id == record.id)
-        self._connection.execute(update(incidents).where(here).values(_row(record)))
 
 
 def _record(**columns: Any) -> IncidentRecord:

@@ -3,9 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
-from itertools import islice
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -15,8 +13,6 @@ from exporter.toolkit.config_types import Secret
 
 FORMAT: Final = 1
 """Version of the document's format; the knowledge inside is shaped by the collector."""
-PIECE: Final = 500
-"""Entries of a mapping written at once: about a millisecond."""
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -57,29 +53,6 @@ def decode(content: bytes, target: str, kinds: Mapping[str, Any]) -> dict[str, A
     return msgspec.structs.asdict(msgspec.json.decode(content, type=document).parts)  # type: ignore[attr-defined]
 
 
-def encode(target: str, parts: Mapping[str, Any]) -> Iterator[bytes]:
-    """Yield the document in pieces: serialising a large one at once would block every scrape.
-
-    An infinite number is written as null, as unknown: JSON has none.
-    """
-    yield f'{{"format": {FORMAT}, "target": "{target}", "parts": '.encode()
-    yield from _object(parts)
-    yield b"}"
-
-
-def _object(members: Mapping[str, Any]) -> Iterator[bytes]:
-    separator = "{"
-    for member, value in members.items():
-        yield f'{separator}"{member}": '.encode()
-        separator = ", "
-        if is_dataclass(value):
-            yield from _object({each.name: getattr(value, each.name) for each in fields(value)})
-        elif isinstance(value, dict) and len(value) > PIECE:
-            left, before = iter(value.items()), b"{"
-            while some := dict(islice(left, PIECE)):
-                yield before + msgspec.json.encode(some)[1:-1]
-                before = b", "
-            yield b"}"
-        else:
-            yield msgspec.json.encode(value)
-    yield b"}"
+def encode(target: str, parts: Mapping[str, Any]) -> bytes:
+    """Return the document. An infinite number is written as null, as unknown: JSON has none."""
+    return msgspec.json.encode({"format": FORMAT, "target": target, "parts": parts})

@@ -1,12 +1,8 @@
 """Snapshots in a directory: one file per target, replaced atomically so that a crash leaves it intact."""
 
-import contextlib
 import fcntl
 import logging
 import os
-import tempfile
-import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +10,6 @@ from exporter.toolkit.config_types import ConfigError, Stamp, stamp
 
 EVERY: Final = 10.0
 """Seconds between two writes of a snapshot, and so the data that a kill may lose."""
-LEFT: Final = 60.0
-"""Seconds without a write after which a temporary file counts as abandoned."""
 LOCK: Final = "leader.lock"
 """The lock file of a directory in use. The kernel releases the lock however the process ends."""
 
@@ -62,24 +56,19 @@ class Directory:
         except FileNotFoundError:
             return None
 
-    def write(self, name: str, content: Iterable[bytes]) -> None:
+    def write(self, name: str, content: bytes) -> None:
         """Replace `name`. Raises OSError if that fails, leaving the old one in place."""
         path = self._file(name)
-        # Remove temporary files of killed writes, which would fill the disk over time.
-        for left in path.parent.glob(f".{path.name}.*"):
-            with contextlib.suppress(OSError):
-                if abs(time.time() - left.stat().st_mtime) > LEFT:
-                    left.unlink()
-        descriptor, written = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        written = path.with_name(f".{path.name}.new")  # one name, so that killed writes do not fill the disk
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.writelines(content)
+            written.touch(0o600)
+            with written.open("wb") as file:
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(written).replace(path)
-        except BaseException:
-            Path(written).unlink(missing_ok=True)
-            raise
+            written.replace(path)
+        finally:
+            written.unlink(missing_ok=True)
 
     def _file(self, name: str) -> Path:
         return self._path / f"{name}.json"

@@ -175,7 +175,7 @@ def test_a_broken_connection_loses_no_snapshot(url, member, postgresql_cluster, 
 
 
 def test_snapshot_of_100_000_series_keeps_the_lead(url, member):
-    """It is compressed and processed in pieces, so no thread blocks for long."""
+    """No thread blocks for long."""
     leader, follower = member(url), member(url)
     large = knowledge(7700, 1000.0)
     snapshot(leader.database).write(replace(TARGET, knowledge=large), NOW)

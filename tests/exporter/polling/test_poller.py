@@ -586,7 +586,7 @@ def test_a_pause_that_withdraws_the_series_is_logged_once(started, caplog):
 def test_snapshots_are_stored_while_running(started, tmp_path):
     """A kill loses only seconds, even if nothing is due for long."""
     started(Collector(every=600.0), storage=Directory(tmp_path, every=0.05))
-    eventually(lambda: any(b'"as_of": 1' in file.read_bytes() for file in tmp_path.glob("*.json")), patience=20)
+    eventually(lambda: any(b'"as_of":1' in file.read_bytes() for file in tmp_path.glob("*.json")), patience=20)
 
 
 def test_follower_serves_the_leaders_snapshots(started, tmp_path):

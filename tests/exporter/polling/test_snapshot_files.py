@@ -3,12 +3,16 @@
 import errno
 import os
 import stat
-import time
+from pathlib import Path
 
 import pytest
 
 from exporter.polling.snapshot_files import LOCK, Directory
 from exporter.toolkit.config_types import ConfigError
+
+
+def raise_type_error(*_):
+    raise TypeError
 
 
 def test_directory_in_use_is_an_error_that_says_what_to_do(tmp_path):
@@ -44,8 +48,8 @@ def test_written_snapshot_is_read_and_private(tmp_path):
     path = tmp_path / "made" / "here"
     directory = Directory(path)
     assert directory.read("x") is None
-    directory.write("x", [b"a", b"b"])
-    directory.write("x", [b"c"])
+    directory.write("x", b"ab")
+    directory.write("x", b"c")
     assert Directory(path).read("x") == b"c"
     (file,) = path.iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -61,24 +65,23 @@ def test_snapshot_is_on_the_disk_before_it_replaces_the_last_one(tmp_path, monke
         return directory.read("x")
 
     directory = Directory(tmp_path)
-    directory.write("x", [b"one"])
-    directory.write("x", [b"second"])
+    directory.write("x", b"one")
+    directory.write("x", b"second")
     assert synced == [(3, None), (6, b"one")]
 
 
-def test_leftovers_of_killed_writes_are_removed(tmp_path):
-    """A crash loop would fill the disk; current writes and other targets' files stay."""
+def test_leftover_of_a_killed_write_is_replaced(tmp_path, monkeypatch):
+    """A crash loop would fill the disk otherwise."""
     directory = Directory(tmp_path)
-    directory.write("x", [b"{}"])
-    (saved,) = tmp_path.iterdir()
-    old, new = (tmp_path / f".{saved.name}.{end}" for end in ("old12345", "new12345"))
-    other = tmp_path / ".other.json.old12345"
-    for each in (old, new, other):
-        each.write_bytes(b"{")
-    for each, age in ((old, 90.0), (new, 30.0), (other, 90.0)):
-        os.utime(each, (time.time() - age,) * 2)
-    directory.write("x", [b"{}"])
-    assert set(tmp_path.iterdir()) == {saved, new, other}
+    with monkeypatch.context() as killed:
+        killed.setattr(Path, "unlink", lambda *_, **__: None)
+        killed.setattr(os, "fsync", raise_type_error)
+        with pytest.raises(TypeError):
+            directory.write("x", b"unfinished")
+    (left,) = tmp_path.iterdir()
+    directory.write("x", b"{}")
+    assert not left.exists()
+    assert directory.read("x") == b"{}"
 
 
 def test_each_write_has_its_own_stamp(tmp_path):
@@ -86,24 +89,20 @@ def test_each_write_has_its_own_stamp(tmp_path):
     directory = Directory(tmp_path)
     stamps = [directory.stamp("x")]
     for _ in range(3):
-        directory.write("x", [b"{}"])
+        directory.write("x", b"{}")
         assert directory.stamp("x") == directory.stamp("x")
         stamps.append(directory.stamp("x"))
     assert stamps[0] is None
     assert len(set(stamps)) == 4
 
 
-def test_failed_write_keeps_the_old_file(tmp_path):
+def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     """No other file is left, after any error."""
-
-    def broken():
-        yield b"{"
-        raise TypeError
-
     directory = Directory(tmp_path)
-    directory.write("x", [b"{}"])
+    directory.write("x", b"{}")
+    monkeypatch.setattr(os, "fsync", raise_type_error)
     with pytest.raises(TypeError):
-        directory.write("x", broken())
+        directory.write("x", b"[")
     (file,) = tmp_path.iterdir()
     assert (file.suffix, directory.read("x")) == (".json", b"{}")
 

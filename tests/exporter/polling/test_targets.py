@@ -161,7 +161,7 @@ def test_all_states_are_stored_at_the_end(page_cache, closed_ports, tmp_path, mo
     running.follow(read(*(edge(closed_ports[0], account=account) for account in "ab")))
     eventually(lambda: probed(page_cache, closed_ports[0], account="b"))
     running.stop()
-    assert [b'"settled": true' in file.read_bytes() for file in tmp_path.glob("*.json")] == [True, True]
+    assert [b'"settled":true' in file.read_bytes() for file in tmp_path.glob("*.json")] == [True, True]
 
 
 def test_a_new_leader_polls_as_soon_as_it_is_woken(page_cache, closed_ports, tmp_path):

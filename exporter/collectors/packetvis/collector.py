@@ -46,7 +46,7 @@ REMEMBERED_IDS = 10_000
 class Knowledge:
     """The notifications of one account. `listed` holds every kind ever listed, with the number listed now.
 
-    `recent`: the newest notifications, each with its time and label values; `window` is in seconds. `filters`: the
+    `recent`: those with a series of their own, the newest first; `window` is in seconds. `filters`: the
     parameters of the request; `emptied_at`: when the list suddenly became empty, until that is confirmed.
     """
 
@@ -56,7 +56,7 @@ class Knowledge:
     listed: tuple[tuple[str, str, str, int], ...] = ()
     seen: tuple[tuple[str, str, int], ...] = ()
     ids: tuple[str, ...] = ()
-    recent: tuple[tuple[float, tuple[str, ...]], ...] = ()
+    recent: tuple[Notification, ...] = ()
     window: float = 0.0
     filters: tuple[tuple[str, str], ...] = ()
     emptied_at: float | None = None
@@ -109,17 +109,17 @@ class Collector:
         old = set(knowledge.ids)
         seen = Counter({(kind, severity): count for kind, severity, count in knowledge.seen})
         seen.update((each.type, each.severity) for each in distinct.values() if each.id not in old)
-        created = [each.created for each in distinct.values() if each.created is not None]
+        newest = sorted(distinct.values(), key=lambda each: (-(each.created or 0.0), each.id))
         gone = [each for each in knowledge.ids if each not in distinct]
         return Knowledge(
             as_of=response.at,
             warning=report.warning,
-            latest=max(created, default=knowledge.latest),
+            latest=newest[0].created if newest and newest[0].created else knowledge.latest,
             listed=tuple((*kind, counts[kind]) for kind in listed),
             seen=tuple((*key, count) for key, count in sorted(seen.items())),
             ids=(*distinct, *gone[:REMEMBERED_IDS]),
             filters=filters,
-            recent=_recent(distinct.values()),
+            recent=tuple(each for each in newest[:MOST_RECENT] if each.created),
             window=report.window or self.settings.window(),
             counting_since=knowledge.counting_since or response.at,
         )
@@ -143,17 +143,19 @@ class Collector:
             return
         yield Family(WARNING, [((), float(knowledge.warning))])
         yield Family.of(LATEST, [((), knowledge.latest)])
-        oldest_shown = now - knowledge.window
-        yield Family(RECENT, [(labels, created) for created, labels in knowledge.recent if created >= oldest_shown])
+        recent = [
+            ((each.id, each.type, each.severity, each.category, each.summary, each.url, each.dispatched), each.created)
+            for each in _new(knowledge, now)
+        ]
+        yield Family.of(RECENT, recent)
         seen = [((kind, severity), float(count)) for kind, severity, count in knowledge.seen]
         yield Family(SEEN, seen, [] if knowledge.counting_since is None else [knowledge.counting_since] * len(seen))
         yield Family(NOTIFICATIONS, [(kind[:3], float(kind[3])) for kind in knowledge.listed])
 
     def figures(self, knowledge: Knowledge, now: float) -> Iterator[Figure]:
         """Yield the warning and its cause, and the listed notifications by kind."""
-        oldest_new = now - knowledge.window
-        new = [labels[4] for created, labels in knowledge.recent if created >= oldest_new]
-        warning = f"warning: {shorten(new[0], 200, placeholder='…')}" if new else "warning"
+        summaries = [each.summary for each in _new(knowledge, now)]
+        warning = f"warning: {shorten(summaries[0], 200, placeholder='…')}" if summaries else "warning"
         yield Figure(warning if knowledge.warning else "no warning", bad=knowledge.warning)
         kinds = Counter[str]()
         for _, kind, severity, count in knowledge.listed:
@@ -162,11 +164,6 @@ class Collector:
         yield Figure(f"{counted(kinds.total(), 'notification')} listed{f': {listed}' if listed else ''}")
 
 
-def _recent(notifications: Iterable[Notification]) -> tuple[tuple[float, tuple[str, ...]], ...]:
-    """Return the newest notifications with a known time, the newest first."""
-    dated = [(each.created, each) for each in notifications if each.created is not None]
-    newest = sorted(dated, key=lambda pair: (-pair[0], pair[1].id))[:MOST_RECENT]
-    return tuple(
-        (created, (each.id, each.type, each.severity, each.category, each.summary, each.url, each.dispatched))
-        for created, each in newest
-    )
+def _new(knowledge: Knowledge, now: float) -> list[Notification]:
+    """Return the newest notifications within the warning window."""
+    return [each for each in knowledge.recent if (each.created or 0.0) >= now - knowledge.window]

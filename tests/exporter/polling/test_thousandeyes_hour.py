@@ -10,9 +10,8 @@ from datetime import UTC, datetime
 import pytest
 
 from exporter.collectors.contract import Response
-from exporter.collectors.thousandeyes.collector import Collector
+from exporter.collectors.thousandeyes.collector import READ, Collector
 from exporter.collectors.thousandeyes.config import Settings
-from exporter.collectors.thousandeyes.pages import READ
 from tests.exporter.limits import fullest
 from tests.exporter.simulation import START, simulate
 

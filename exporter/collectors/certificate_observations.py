@@ -1,12 +1,17 @@
-"""Observations of the certificates that our own probe reads, and their metrics. Pure."""
+"""Observations of the certificates that our own probe reads, their metrics, and their summary. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from exporter.collectors.contract import Certificate
 from exporter.metrics.families import Family, Metric, Sample, gauge
+from exporter.metrics.health import Figure
+from exporter.toolkit.text import counted, named
 
 Labels = tuple[str, ...]
+SOON: Final = 14 * 86400.0
+"""Seconds before expiry from which a certificate is mentioned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +87,27 @@ def certificate_families(
     )
     for metric, found in zip(metrics, samples, strict=True):
         yield Family(metric, list(found))  # one at a time: together they are larger than their page
+
+
+def certificate_figures(observations: Sequence[tuple[str, CertificateObservation]], now: float) -> Iterator[Figure]:
+    """Yield the certificates that a client would not accept, that could not be read, and that expire soon."""
+    seen = [(name, each.seen) for name, each in observations if each.seen]
+    ends = sorted((each.not_after, name) for name, each in seen if each.not_after is not None)
+    labelled = [(f"{name} ({each.reason})" if each.reason else name, each) for name, each in observations]
+    found = {
+        "not accepted": [text for text, each in labelled if each.seen and each.seen.valid is False],
+        "seen by a probe that failed": [
+            text
+            for text, each in labelled
+            if each.reached and each.reason and each.seen and each.seen.valid is not False
+        ],
+        "not seen": [text for text, each in labelled if not each.reached],
+        "expiring within 14 days": [name for at, name in ends if now < at <= now + SOON],
+    }
+    for what, names in found.items():
+        if names:
+            yield Figure(f"{counted(len(names), 'certificate')} {what}: {named(names)}", bad=True)
+    if ends:
+        days = (ends[0][0] - now) / 86400
+        when = f"in {counted(round(days), 'day')}" if days >= 0 else "expired"
+        yield Figure(f"first certificate to expire: {ends[0][1]}, {when}")

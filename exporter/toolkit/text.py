@@ -4,6 +4,7 @@ import codecs
 import io
 import json
 import re
+from collections.abc import Sequence
 from typing import Final
 
 LABEL_BYTES: Final = 512
@@ -15,6 +16,7 @@ _PAIR: Final = rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _ESCAPE: Final = re.compile(_PAIR + rb"|\\u([dD][89a-fA-F][0-9a-fA-F]{2}|0000)|\\.", re.DOTALL)
 
 _PIECE: Final = 1_000_000
+_NAMED: Final = 5
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -82,6 +84,12 @@ def cut_label(text: str, most: int = LABEL_BYTES) -> str:
 def counted(count: int, what: str) -> str:
     """Return `1 alert`, `2 alerts`."""
     return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def named(names: Sequence[str]) -> str:
+    """Return the first names, and the number of further ones."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def span(seconds: float) -> str:

@@ -5,17 +5,25 @@ No response waits for a vendor: all are built from data already in memory.
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 from wsgiref.types import WSGIEnvironment
 
+from jinja2 import Environment, PackageLoader
+
+from exporter.metrics.health import Figure, Health
 from exporter.metrics.page_cache import PageCache
 from exporter.toolkit import management
 from exporter.toolkit.front import Lane, Route
 from exporter.toolkit.management import READ, Management
+from exporter.toolkit.page_style import styled
+from exporter.toolkit.text import span
 from exporter.toolkit.wsgi import Answer
 from exporter.web import discovery
-from exporter.web.status_page import CONTENT_POLICY
-from exporter.web.status_page import page as landing_page
 
+_TEMPLATES = Environment(loader=PackageLoader(__package__), autoescape=True, trim_blocks=True, auto_reload=False)
+_TEMPLATES.filters["span"] = span
+_STYLE, CONTENT_POLICY = styled(Path(__file__).with_name("templates") / "style.css")
 _HEADERS = (
     (b"content-type", b"text/html; charset=utf-8"),
     (b"content-security-policy", CONTENT_POLICY.encode()),
@@ -51,3 +59,14 @@ def application(
         return f"first poll not ended: {', '.join(found)}" if found else ""
 
     return Management("vendorwatch-exporter", own, page_cache.page, waiting, reload)
+
+
+def landing_page(targets: Sequence[tuple[Health, Sequence[Figure]]], now: float, roles: Sequence[str] = ()) -> str:
+    """Return the page as of `now`, in epoch seconds; `roles` describes this exporter's shard and leadership."""
+    return _TEMPLATES.get_template("status.html").render(
+        targets=targets,
+        roles=roles,
+        now=now,
+        as_of=f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M:%SZ}",
+        style=_STYLE,
+    )

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from exporter.metrics.health import Figure, Health
-from exporter.web.status_page import page as landing_page
+from exporter.web.pages import landing_page
 from tests.bridge.alertmanagers import alertmanager_with
 from tests.store import Store
 from tests.system.bridging import ODD, RECEIVER, alert, dead_letters, post, webhook

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.toolkit.text import counted, cut_label, escaped, is_utf8, span, valid, valid_json
+from exporter.toolkit.text import counted, cut_label, escaped, is_utf8, named, span, valid, valid_json
 
 ANY = st.text(st.characters(exclude_categories=[]))
 """Lone surrogates and NUL among them."""
@@ -120,3 +120,9 @@ def test_body_is_utf8_to_its_last_byte(body, expected):
 def test_one_of_a_thing_is_singular():
     """None and several are plural."""
     assert [counted(count, "alert") for count in (0, 1, 2)] == ["0 alerts", "1 alert", "2 alerts"]
+
+
+def test_long_list_of_names_is_shortened():
+    """Five names, and the number of others."""
+    assert named(["a", "b"]) == "a, b"
+    assert named(list("abcdefg")) == "a, b, c, d, e and 2 more"

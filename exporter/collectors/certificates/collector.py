@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from exporter.collectors.certificate_observations import (
     CertificateObservation,
     certificate_families,
+    certificate_figures,
     certificate_metrics,
     observe,
     shown,
 )
 from exporter.collectors.contract import Certificate, Probe, Reason, Request
-from exporter.collectors.figures import certificate_figures
 from exporter.metrics.families import Family
 from exporter.metrics.health import Figure
 from exporter.toolkit.text import counted

@@ -5,11 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from exporter.collectors.contract import UNSEEN, Get, Request, Response
-from exporter.collectors.figures import named
 from exporter.collectors.parts import furthest
 from exporter.metrics.families import Family, Metric, Sample, gauge
 from exporter.metrics.health import Figure
-from exporter.toolkit.text import counted
+from exporter.toolkit.text import counted, named
 
 from . import rotation
 from .answers import SEVERITIES, UNKNOWN, read_alerts, read_rules, read_tests

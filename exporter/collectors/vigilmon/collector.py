@@ -7,16 +7,16 @@ from typing import Final
 from exporter.collectors.certificate_observations import (
     CertificateObservation,
     certificate_families,
+    certificate_figures,
     certificate_metrics,
     observe,
     shown,
 )
 from exporter.collectors.contract import Certificate, Get, Probe, Request, Response
-from exporter.collectors.figures import certificate_figures, named
 from exporter.errors import Malformed
 from exporter.metrics.families import Family, Metric, gauge
 from exporter.metrics.health import Endpoint, Figure
-from exporter.toolkit.text import counted, cut_label
+from exporter.toolkit.text import counted, cut_label, named
 
 from .answers import History, Monitor, Page, read_incidents, read_monitors, read_uptime
 from .config import Settings

@@ -1,8 +1,7 @@
-"""Words for the status page."""
+"""The summary of certificates on the status page."""
 
-from exporter.collectors.certificate_observations import CertificateObservation, observe
+from exporter.collectors.certificate_observations import CertificateObservation, certificate_figures, observe
 from exporter.collectors.contract import Certificate
-from exporter.collectors.figures import certificate_figures, named
 
 DAY = 86400.0
 NOW = 1_800_000_000.0
@@ -10,12 +9,6 @@ NOW = 1_800_000_000.0
 
 def seen(days, *, valid=True, reason=""):
     return observe(None, Certificate(NOW, NOW + days * DAY, valid, reason))
-
-
-def test_long_list_of_names_is_shortened():
-    """Five names, and the number of others."""
-    assert named(["a", "b"]) == "a, b"
-    assert named(list("abcdefg")) == "a, b, c, d, e and 2 more"
 
 
 def test_problem_certificates_are_named():

@@ -16,13 +16,11 @@ SOON: Final = 14 * 86400.0
 
 @dataclass(frozen=True, slots=True)
 class CertificateObservation:
-    """The last probe of an endpoint, at `probed_at`, and the last certificate seen there, kept after a failed probe.
-
-    `reason`: why the probe failed, one of `PROBE_FAILURES`; "" if a client would connect.
-    """
+    """The last probe of an endpoint, and the last certificate seen there, kept after a failed probe."""
 
     probed_at: float
     reason: str
+    """Why the probe failed, one of `PROBE_FAILURES`; "" if a client would connect."""
     seen: Certificate | None
     """No default: in an older program's snapshot it would stand for a probe that failed."""
 

@@ -189,10 +189,7 @@ class Collector(Protocol[K]):
         """
 
     def update(self, knowledge: K, request: Request, response: Response | Certificate) -> K:
-        """Return the new knowledge. Raises Malformed if the response violates the vendor's contract.
-
-        The response to a Get is a Response, to a Probe a Certificate: most collectors send only one kind.
-        """
+        """Return the knowledge after a Get's Response or a Probe's Certificate. Raises Malformed if it is unusable."""
 
     def families(self, knowledge: K, now: float) -> Iterable[Family]:
         """Yield the metrics, each once, the most important first: `series_limit` cuts from the end."""

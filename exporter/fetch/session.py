@@ -42,10 +42,7 @@ class Session:
         self._client = HttpClient(settings, settings.timeout)
 
     def get(self, request: Get) -> Response:
-        """Return the vendor's response, whatever its status; `error_mapping.check` maps the status to an error.
-
-        Raises PollError if it is incomplete after the target's `timeout`, or broken. Its text is `valid`.
-        """
+        """Return the vendor's response, whatever its status, as `valid` text. Raises PollError if there is none."""
         at = self._clock()
         base, bearer = self._settings.url(), self._settings.bearer()
         try:

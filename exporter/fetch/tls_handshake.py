@@ -40,13 +40,10 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Handshake:
-    """The result of a handshake.
-
-    `chain`: as the server sent it, its own certificate first; () if it sent none. If it is trusted, without what it
-    does not need, such as a cross-signed root.
-    """
+    """The result of a handshake."""
 
     chain: tuple[x509.Certificate, ...] = ()
+    """As sent, its own certificate first; if it is trusted, without what it does not need, as a cross-signed root."""
     verify_code: int = 0
     """OpenSSL's first objection (X509_V_ERR_…) to the chain, not counting the name; 0: none."""
     asks_for_certificate: bool = False
@@ -58,10 +55,7 @@ class Handshake:
 
 
 def shake_hands(plain: socket.socket, request: Probe, ca_file: str | None, deadline: float, hello: Hello) -> Handshake:
-    """Do a handshake on `plain` by `deadline`. Raises UnicodeError for an impossible name.
-
-    Without `ca_file` the system's roots are trusted.
-    """
+    """Do a handshake by `deadline`, trusting `ca_file` or the system's roots. Raises UnicodeError for a bad name."""
     shown = Handshake()
     context = _context(request, ca_file, shown, hello)
 

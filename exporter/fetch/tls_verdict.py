@@ -129,10 +129,7 @@ def unreached(now: float, error: Exception) -> Certificate:
 
 
 def reason_of(error: Exception) -> tuple[str, str]:
-    """Return the reason of a failed connection, with OpenSSL's or the system's explanation.
-
-    Names and addresses are left out: the operator knows them already.
-    """
+    """Return the reason of a failed connection, and an explanation without names, which the operator knows already."""
     if isinstance(error, SSL.Error):
         queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
         detail = str(queue[-1][-1]) if queue else ""

@@ -42,10 +42,7 @@ def fingerprint(settings: TargetSettings) -> str:
 
 
 def decode(content: bytes, target: str, kinds: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the parts, each as its type in `kinds`; None if they are of another target (its fingerprint) or format.
-
-    Raises ValueError if they cannot be read.
-    """
+    """Return the parts, typed as in `kinds`; None if of another target or format. Raises ValueError if unreadable."""
     # Decoded straight into its types: with objects in between, a large account would leave megabytes behind.
     if msgspec.json.decode(content, type=_Head) != _Head(FORMAT, target):
         return None

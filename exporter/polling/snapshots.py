@@ -33,10 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class Snapshot:
-    """The snapshot of one target; nothing is stored without a `place`. For one thread at a time.
-
-    A failure to read or write is only logged: storage is a convenience.
-    """
+    """The snapshot of one target, for one thread at a time. A failure is only logged: storage is a convenience."""
 
     def __init__(self, place: Place, settings: TargetSettings, collector: Collector[Any]) -> None:
         self._place = place
@@ -57,10 +54,7 @@ class Snapshot:
         return max(self._place.every if self._place else 0.0, min(REST * self._took, LONGEST_REST))
 
     def read(self, now: float) -> Target[Any]:
-        """Return the target as stored, or a new one. The first change is written at once.
-
-        Stored data that may still be shown counts as a first round.
-        """
+        """Return the target as stored, or a new one. Stored data that may still be shown counts as a first round."""
         rate = self._settings.requests_per_minute
         found = self.news(now) or Target(knowledge=self._collector.start(), budget=Budget.start(rate, now))
         as_of, round_at = found.knowledge.as_of, found.knowledge.round_at

@@ -14,10 +14,7 @@ S = TypeVar("S", bound=Section)
 
 @dataclass(frozen=True, slots=True)
 class SectionList(Generic[S]):
-    """The list at `place`, such as `targets`. `known` holds the possible kinds, `model` returns the model of a kind.
-
-    `kind` and `name` are the keys that name a section's kind and the section.
-    """
+    """The list at `place`, such as `targets`; the keys `kind` and `name` hold a section's kind and its name."""
 
     place: str
     kind: str

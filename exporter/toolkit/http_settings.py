@@ -87,11 +87,9 @@ CaFile = Annotated[str, AfterValidator(_authorities)]
 
 
 class HttpClientSettings(Section):
-    """The keys that go with a URL. Without `ca_file` the system's roots are trusted.
-
-    `max_response`: largest response accepted, in bytes after decompression.
-    """
+    """The keys that go with a URL. Without `ca_file` the system's roots are trusted."""
 
     ca_file: CaFile | None = None
     proxy_url: ProxyUrl | None = None
     max_response: ByteSize = Field(ByteSize(8_000_000), gt=0)
+    """Largest response accepted, in bytes after decompression."""

@@ -19,10 +19,7 @@ _STRING: Final = "tag:yaml.org,2002:str"
 
 
 def load(path: Path, check: Callable[[Any, Path], T]) -> T:
-    """Return the result of `check(content, folder)` for a YAML file. Raises ConfigError with one line for each problem.
-
-    `folder` is the file's: paths in the file are relative to it.
-    """
+    """Return `check(content, folder)` for a YAML file in `folder`. Raises ConfigError, one line for each problem."""
     content, found = _read(path)
     try:
         checked = check(content, path.absolute().parent)

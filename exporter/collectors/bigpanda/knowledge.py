@@ -59,16 +59,14 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Environment(Part):
-    """One environment. `round_ended`: when its last complete round ended.
-
-    `listed`: its searches have no total, so a folder is counted by listing it.
-    """
+    """One environment. `round_ended`: when its last complete round ended."""
 
     name: str
     folders: dict[str, Folder] = field(default_factory=dict)
     unfinished: Listing | None = None
     round_ended: float = 0.0
     listed: bool = False
+    """Whether its searches have no total, so that a folder is counted by listing it."""
 
     def with_folder(self, name: str, folder: Folder) -> "Environment":
         """Return the environment after a folder was read."""
@@ -81,14 +79,12 @@ class Environment(Part):
 
 @dataclass(frozen=True, slots=True)
 class Plans:
-    """The number of maintenance plans, as of `at`; None if the API key may not see them.
-
-    `listed`: those on the pages read so far, while further ones are to be read; else 0.
-    """
+    """The number of maintenance plans, as of `at`; None if the API key may not see them."""
 
     at: float
     count: int | None
     listed: int = 0
+    """Those on the pages read so far, while further ones are to be read."""
 
 
 @dataclass(frozen=True, slots=True)

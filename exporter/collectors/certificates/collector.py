@@ -23,10 +23,7 @@ METRICS = certificate_metrics("tls_certificate", "tls_probe_success", "tls_probe
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The observations of all endpoints, by label.
-
-    `as_of`: the oldest probe among the endpoints shown; `round_at`: the oldest among all endpoints.
-    """
+    """All observations, by label. `as_of`: the oldest probe of the endpoints shown; `round_at`: of all endpoints."""
 
     as_of: float | None = None
     round_at: float | None = None

@@ -27,10 +27,7 @@ def place(endpoint: TlsEndpoint) -> tuple[str, str, int]:
 
 
 def endpoint(text: object) -> TlsEndpoint:
-    """Parse `host:port`, `name@address:port` or `smtp://host:port`, with an IPv6 address in brackets.
-
-    Raises ValueError with examples.
-    """
+    """Parse `host:port`, `name@address:port` or `smtp://host:port`, an IPv6 address in brackets. Raises ValueError."""
     match = _ENDPOINT.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise ValueError(f"not an endpoint: write it like {_EXAMPLES}")

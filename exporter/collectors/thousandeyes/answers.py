@@ -44,14 +44,12 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class AlertPage:
-    """One page of alerts, and the cursor of the next.
-
-    `broken`: there is a link to a next page but it cannot be followed, so the listing is incomplete.
-    """
+    """One page of alerts, and the cursor of the next."""
 
     alerts: tuple[Alert, ...]
     cursor: str | None
     broken: bool = False
+    """Whether the link to the next page cannot be followed, so that the listing is incomplete."""
 
 
 @dataclass(frozen=True, slots=True)

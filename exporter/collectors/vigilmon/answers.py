@@ -73,16 +73,14 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of the listing, with the vendor's totals over all pages, if given.
-
-    `goes_on`: the vendor names a next page.
-    """
+    """One page of the listing, with the vendor's totals over all pages, if given."""
 
     monitors: tuple[Monitor, ...]
     total: int | None
     per_page: int | None
     last_page: int | None
     goes_on: bool = False
+    """Whether the vendor names a next page."""
 
 
 def read_monitors(body: bytes) -> Page:

@@ -26,27 +26,16 @@ _log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
-    """A target as the page sees it. All methods are safe from any thread."""
+    """What the page uses of a target's `Poller`."""
 
     identity: tuple[str, str]
-    """Collector and account."""
     discovers: bool
-    """Whether its collector supports service discovery."""
 
-    def rendered(self, now: float, form: Callable[[Iterable[Family]], Rendered]) -> Rendered:
-        """Return the result of `form` for its families, yielded one at a time; for none if it has nothing to show."""
-
-    def expires(self) -> float | None:
-        """Return the epoch second from which its data is withdrawn; None while nothing is known."""
-
-    def health(self) -> Health:
-        """Return the health of its polling."""
-
-    def figures(self) -> Sequence[Figure]:
-        """Return the summary of its vendor's data."""
-
-    def endpoints(self) -> Sequence[Endpoint] | None:
-        """Return the endpoints for service discovery; None while they are not known."""
+    def rendered(self, now: float, form: Callable[[Iterable[Family]], Rendered]) -> Rendered: ...  # noqa: D102  see Poller
+    def expires(self) -> float | None: ...  # noqa: D102
+    def health(self) -> Health: ...  # noqa: D102
+    def figures(self) -> Sequence[Figure]: ...  # noqa: D102
+    def endpoints(self) -> Sequence[Endpoint] | None: ...  # noqa: D102
 
 
 @dataclass(slots=True, eq=False)

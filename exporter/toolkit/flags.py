@@ -1,6 +1,7 @@
 """The flags that both programs share, spelled as in Prometheus."""
 
 import argparse
+import re
 import socket
 from functools import partial
 from importlib import metadata
@@ -10,6 +11,7 @@ from typing import Any, NoReturn
 Address = tuple[str, int]
 """Host and port to listen on."""
 
+_ADDRESS = re.compile(r"(?:\[(.*)\]|([^:]*)):([0-9]{1,5})")
 _LAST_PORT = 65535
 
 
@@ -56,19 +58,13 @@ def addresses(given: list[Address] | None, default: Address) -> list[Address]:
 
 def address(text: str) -> Address:
     """Parse `HOST:PORT`, `[::1]:PORT` or `:PORT`, which means every interface."""
-    host, colon, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if (
-        not colon
-        or not port.isascii()
-        or not port.isdigit()
-        or int(port) > _LAST_PORT
-        or (":" in host and not bracketed)
-    ):
+    match = _ADDRESS.fullmatch(text)
+    if match is None or int(match[3]) > _LAST_PORT:
         raise argparse.ArgumentTypeError(f"{text}: write it like 127.0.0.1:9100, [::1]:9100 or :9100")
+    host = match[1] or match[2] or ""
     host.encode("idna")  # as the resolver would: the ValueError of an impossible name is argparse's to report
     everywhere = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104  the operator wants every interface
-    return (host[1:-1] if bracketed else host) or everywhere, int(port)
+    return host or everywhere, int(match[3])
 
 
 def release() -> str:

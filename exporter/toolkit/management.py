@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 from wsgiref.types import WSGIEnvironment
 
 from exporter.toolkit.config_types import ConfigError
@@ -12,12 +12,6 @@ from exporter.toolkit.wsgi import Answer, Application, plain
 
 READ: Final = ("GET", "HEAD")
 _CHANGE: Final = ("POST", "PUT")
-
-
-class Page(Protocol):
-    """Returns the metrics, in pieces."""
-
-    def __call__(self, *, openmetrics: bool, packed: bool) -> Sequence[bytes]: ...  # noqa: D102  see the class
 
 
 def route(path: str, lane: Lane) -> Route | None:
@@ -36,13 +30,13 @@ def route(path: str, lane: Lane) -> Route | None:
 class Management:
     """Answers these paths itself and leaves all others to the program's own application.
 
-    `waiting` returns what the program waits for before it is ready, "" if nothing. `reload` reloads the configuration
-    and raises ConfigError if it is invalid; None: reloading over HTTP is disabled.
+    `page` returns the metrics in pieces, by the keywords `openmetrics` and `packed`, `waiting` what the program waits
+    for before it is ready, "" if nothing. `reload` raises ConfigError if the file is invalid; None: disabled over HTTP.
     """
 
     program: str
     application: Application
-    page: Page
+    page: Callable[..., Sequence[bytes]]
     waiting: Callable[[], str]
     reload: Callable[[], None] | None
 

@@ -14,8 +14,16 @@ from bridge.receivers.bigpanda import Settings as BigPandaSettings
 from bridge.receivers.contract import sender, senders
 from bridge.receivers.settings import ReceiverSettings
 from exporter.toolkit import yaml_file
-from exporter.toolkit.config_sections import SectionList
-from exporter.toolkit.config_types import ConfigError, Duration, Secret, Section, located, problems, secret_keys
+from exporter.toolkit.config_types import (
+    ConfigError,
+    Duration,
+    Secret,
+    Section,
+    SectionList,
+    located,
+    problems,
+    secret_keys,
+)
 from exporter.toolkit.flags import Address
 from exporter.toolkit.http_settings import HeaderSecret, HttpClientSettings, HttpUrl
 

@@ -15,8 +15,7 @@ from exporter.collectors.contract import Collector
 from exporter.collectors.settings import TargetSettings
 from exporter.collectors.sharding import Shard
 from exporter.toolkit import starter, yaml_file
-from exporter.toolkit.config_sections import SectionList
-from exporter.toolkit.config_types import ConfigError
+from exporter.toolkit.config_types import ConfigError, SectionList
 
 STARTER_HEAD = """\
 # vendorwatch-exporter: what to poll. Every key with its default: deploy/examples/exporter.yml.

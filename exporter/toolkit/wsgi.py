@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from queue import Full
 from typing import Any, TypeVar
 from wsgiref.types import WSGIApplication, WSGIEnvironment
@@ -67,31 +66,19 @@ def environment(scope: Any, path: str, body: io.BytesIO, length: int, user: str 
     if user is not None:
         found["REMOTE_USER"] = user
     for name, value in scope["headers"]:
-        if key := _key(name):
-            text = value.decode("latin-1")
-            found[key] = f"{found[key]},{text}" if key in found else text
+        if b"_" in name or name in {b"content-length", b"transfer-encoding"}:
+            continue
+        key, text = name.decode("latin-1").upper().replace("-", "_"), value.decode("latin-1")
+        key = key if key == "CONTENT_TYPE" else f"HTTP_{key}"
+        found[key] = f"{found[key]},{text}" if key in found else text
     return found
-
-
-@lru_cache(maxsize=256)
-def _key(name: bytes) -> str:
-    """Return a header's WSGI name; "" for one that is left out."""
-    if b"_" in name or name in {b"content-length", b"transfer-encoding"}:
-        return ""
-    key = name.decode("latin-1").upper().replace("-", "_")
-    return key if key == "CONTENT_TYPE" else f"HTTP_{key}"
-
-
-@lru_cache(maxsize=256)
-def _header(header: tuple[str, str]) -> tuple[bytes, bytes]:
-    name, value = header
-    return name.lower().encode("latin-1"), value.encode("latin-1")
 
 
 def call(application: WSGIApplication, environ: WSGIEnvironment) -> Answer:
     """Call a WSGI application and return its response."""
     response = Response.from_app(application, environ, buffered=True)
-    return Answer(response.status_code, [_header(header) for header in response.headers], list(response.iter_encoded()))
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+    return Answer(response.status_code, headers, list(response.iter_encoded()))
 
 
 class Pool:

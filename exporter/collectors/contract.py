@@ -44,17 +44,15 @@ class Reason(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a collector says of each request that it wants sent.
-
-    `endpoint` is the template shown in metrics, such as `/monitors/{id}`. `due` is the epoch second from which it is
-    wanted, `every` its interval in seconds: among requests with the same reason, the one overdue by the most of its
-    own intervals goes first.
-    """
+    """What a collector says of each request that it wants sent."""
 
     endpoint: str
+    """The template shown in metrics, such as `/monitors/{id}`."""
     reason: Reason
     due: float
+    """Epoch second from which it is wanted."""
     every: float
+    """Its interval in seconds. Of the same reason, the request overdue by the most of its own intervals goes first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,4 @@
-"""The STARTTLS dialogues that prepare a plain connection for TLS, bounded in bytes and time.
-
-`start_tls` returns once the server is ready for the handshake, or raises StartTlsRefused with the server's answer.
-"""
+"""The STARTTLS dialogues that prepare a plain connection for TLS, bounded in bytes and time."""
 
 import ipaddress
 import socket
@@ -67,7 +64,7 @@ def remaining(deadline: float) -> float:
 
 
 def start_tls(protocol: StartTls, plain: socket.socket, server_name: str, deadline: float) -> None:
-    """Negotiate TLS on `plain`, up to the handshake."""
+    """Negotiate TLS on `plain`, up to the handshake. Raises StartTlsRefused with the server's answer."""
     dialogue = Dialogue(plain, server_name, deadline)
     match protocol:
         case "smtp":

@@ -19,7 +19,7 @@ from exporter.fetch.starttls import remaining, start_tls
 def probe(request: Probe, now: float, timeout: float, ca_file: str | None) -> Certificate:
     """Probe `request.to` within `timeout` seconds. Never raises."""
     from exporter.fetch.tls_handshake import ATTEMPTS, shake_hands  # noqa: PLC0415  see above
-    from exporter.fetch.tls_verdict import judge, unreached  # noqa: PLC0415  see above
+    from exporter.fetch.tls_verdict import judge, reason_of  # noqa: PLC0415  see above
 
     deadline = time.monotonic() + timeout
     failures: list[Exception] = []
@@ -32,7 +32,7 @@ def probe(request: Probe, now: float, timeout: float, ca_file: str | None) -> Ce
             failures.append(shown.error or ssl.SSLError("no certificate was sent"))
     except Exception as error:  # noqa: BLE001  any error is a result of the probe
         failures.append(error)
-    return unreached(now, failures[0])
+    return Certificate(now, None, None, *reason_of(failures[0]))
 
 
 @contextlib.contextmanager

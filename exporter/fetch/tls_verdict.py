@@ -122,12 +122,6 @@ def covers(names: tuple[tuple[str, str], ...], server_name: str) -> bool:
     return True
 
 
-def unreached(now: float, error: Exception) -> Certificate:
-    """Return the observation of an endpoint that sent no certificate."""
-    reason, detail = reason_of(error)
-    return Certificate(now, None, None, reason, detail)
-
-
 def reason_of(error: Exception) -> tuple[str, str]:
     """Return the reason of a failed connection, and an explanation without names, which the operator knows already."""
     if isinstance(error, SSL.Error):

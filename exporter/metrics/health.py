@@ -1,7 +1,4 @@
-"""The health of one target's polling, and a summary of its vendor's data.
-
-Used by the exporter's own metrics, its landing page and service discovery.
-"""
+"""The health of one target's polling, and a summary of its vendor's data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

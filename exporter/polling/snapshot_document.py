@@ -30,10 +30,7 @@ def name(settings: TargetSettings) -> str:
 
 
 def fingerprint(settings: TargetSettings) -> str:
-    """Return a value that identifies the account and place of these settings. It contains no secret.
-
-    Polling settings are left out: a collector continues from its earlier knowledge when they change.
-    """
+    """Return what identifies the account and place of these settings, without a secret: all others may change."""
     url = settings.url() or ""
     if isinstance(url, Secret):  # only the host of a URL that is secret
         url = url.read().partition("://")[2].partition("/")[0].rpartition("@")[2].partition("?")[0]

@@ -34,10 +34,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Group(Part):
-    """One account group, whose rounds are listings of its alerts. `types` holds every alert type seen.
-
-    Lookups are by id. `emptied_at`: when its alerts suddenly were all gone, until that is confirmed.
-    """
+    """One account group, whose rounds are listings of its alerts. `types` holds every alert type seen."""
 
     as_of: float | None = None
     truncated: bool = False
@@ -54,6 +51,7 @@ class Group(Part):
     readings: dict[str, Reading] = field(default_factory=dict)
     """By kind, for results `kind/test id`."""
     emptied_at: float | None = None
+    """When its alerts suddenly were all gone, until that is confirmed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,12 @@ One that was not checked for lack of room is checked in another thread when it c
 that are all different does not keep out a Prometheus whose password is not cached yet.
 """
 
-import base64
-import binascii
 import hashlib
 from collections.abc import Mapping
 from queue import Full
 
 import bcrypt
+from werkzeug.datastructures import Authorization
 
 from exporter.toolkit.config_types import Secret
 from exporter.toolkit.wsgi import Pool
@@ -34,9 +33,10 @@ class Passwords:
 
     async def user(self, authorization: bytes, users: Mapping[str, Secret]) -> str | None:
         """Return the user whose credentials a header holds, or None if they are wrong. Raises queue.Full."""
-        name, password = credentials(authorization)
-        if password is None:
+        given = Authorization.from_header(authorization.decode("ascii", "ignore"))
+        if given is None or given.type != "basic" or "\0" in (given.password or ""):
             return None
+        name, password = given.username or "", (given.password or "").encode()
         hashes = {user: secret.read().encode() for user, secret in users.items()}
         known = hashes.get(name, b"")
         pair = hashlib.sha256(repr((name, known, password)).encode()).digest()
@@ -57,18 +57,6 @@ def _remember(pairs: dict[bytes, None], pair: bytes, most: int) -> None:
     while len(pairs) >= most:
         del pairs[next(iter(pairs))]
     pairs[pair] = None
-
-
-def credentials(authorization: bytes) -> tuple[str, bytes | None]:
-    """Return the name and the password of a Basic header; the password is None if there is none."""
-    scheme, _, encoded = authorization.partition(b" ")
-    if scheme.lower() != b"basic":
-        return "", None
-    try:
-        name, colon, password = base64.b64decode(encoded.lstrip(b" "), validate=True).partition(b":")
-    except binascii.Error:
-        return "", None
-    return name.decode("utf-8", "replace"), password if colon and b"\0" not in password else None
 
 
 def _matches(password: bytes, hashed: bytes, dearest: int) -> bool:

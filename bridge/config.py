@@ -2,8 +2,9 @@
 
 import hashlib
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from importlib import resources
 from pathlib import Path
 from typing import Self
 
@@ -13,7 +14,7 @@ from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
 from bridge.receivers.bigpanda import Settings as BigPandaSettings
 from bridge.receivers.contract import sender, senders
 from bridge.receivers.settings import ReceiverSettings
-from exporter.toolkit import yaml_file
+from exporter.toolkit import starter, yaml_file
 from exporter.toolkit.config_types import (
     ConfigError,
     Duration,
@@ -103,6 +104,14 @@ class Config(Section):
     def destination(self) -> str:
         """Return the destination's name in the outbox, without its URL, which may contain a token."""
         return hashlib.blake2b(self.bigpanda.url.encode(), digest_size=8).hexdigest()
+
+
+def starter_for(names: Sequence[str]) -> str:
+    """Return a first bridge.yml for these senders. Raises ConfigError for an unknown one."""
+    chosen = starter.chosen("receiver", names, senders())
+    paths = "starter.yml", *(f"receivers/starter/{name}.yml" for name in chosen)
+    head, *sections = (resources.files("bridge").joinpath(path).read_text(encoding="utf-8") for path in paths)
+    return head + "\n" + starter.listed("receivers", sections)
 
 
 def load(path: Path) -> Config:

@@ -7,14 +7,13 @@ from functools import partial, wraps
 from types import ModuleType
 from typing import Any, Final
 
-from bridge import starter
 from bridge.commands import alerts, check, dead_letters, incidents, quarantine, send, send_test
-from bridge.config import Config, load
+from bridge.config import Config, load, starter_for
 from bridge.incidents.incidents_client import IncidentsClient
 from bridge.outbox.database import Database
 from bridge.outbox.outbox import Outbox
 from bridge.receivers.contract import senders
-from exporter.toolkit import flags
+from exporter.toolkit import flags, starter
 from exporter.toolkit.text import valid
 
 DEFAULT_ADDRESS: Final = ("127.0.0.1", 9789)
@@ -34,7 +33,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _command(commands, "serve", "run the bridge; the default")
-    one = _command(commands, "init", "write a first configuration for these senders", starter.init)
+    one = _command(commands, "init", "write a first configuration for these senders", _init)
     one.add_argument("receivers", nargs="*", metavar="RECEIVER", help=f"{', '.join(senders())}; all if none is given")
     one.add_argument("--stdout", action="store_true", help="print it instead of writing the file")
     _command(commands, "check", "check the configuration, the database and every URL in it", check.check)
@@ -79,6 +78,11 @@ def _command(commands: Any, name: str, summary: str, run: Run | None = None) -> 
     flags.declare(parser, DEFAULT_ADDRESS, "bridge.yml", again=True)
     parser.set_defaults(run=run)
     return parser
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    path = None if arguments.stdout else arguments.config_file
+    return starter.run("vendorwatch-bridge", path, lambda: starter_for(arguments.receivers))
 
 
 def _group(commands: Any, name: str, summary: str) -> Any:

@@ -3,9 +3,8 @@
 import pytest
 
 from bridge.__main__ import main
-from bridge.config import load
+from bridge.config import load, starter_for
 from bridge.receivers.contract import senders
-from bridge.starter import starter_for
 from tests.starting import uncommented, with_secrets
 
 

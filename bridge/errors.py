@@ -1,23 +1,12 @@
-"""The errors of the bridge, by kind.
-
-    Unreadable              a webhook's body, or one alert in it, that can never be read
-    Unavailable             the outbox cannot be used now: busy, full, read-only, gone
-    Unanswered              an Alertmanager at `url` gave no usable response
-    DeliveryError           a request was not accepted; its class alone decides what happens next
-    ├── Transient           no connection, no answer in time, or it broke; 408, 425, 429, 5xx
-    ├── Rejected            400, 409, 413, 422: an event in this batch will never be accepted
-    └── Stopped             401, 403, 404, 410: nothing will be accepted until someone fixes it
-
-No message contains a token, a header or a body.
-"""
+"""The errors of the bridge, by kind. No message contains a token, a header or a body."""
 
 
 class Unreadable(Exception):
-    """A body, or one alert in it, that can never be read; the message names the member."""
+    """A webhook's body, or one alert in it, that can never be read; the message names the member."""
 
 
 class Unavailable(Exception):
-    """The outbox cannot be used now; the same request may succeed later."""
+    """The outbox cannot be used now: busy, full, read-only, gone. The same request may succeed later."""
 
 
 class Unanswered(Exception):
@@ -29,7 +18,10 @@ class Unanswered(Exception):
 
 
 class DeliveryError(Exception):
-    """A request was not accepted. `retry_after`: the seconds that the response asked to wait, if any."""
+    """A request was not accepted; its class alone decides what happens next.
+
+    `retry_after`: the seconds that the response asked to wait, if any.
+    """
 
     def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -38,12 +30,12 @@ class DeliveryError(Exception):
 
 
 class Transient(DeliveryError):
-    """Retry later. Without a status, the request may or may not have been accepted."""
+    """408, 425, 429, 5xx: retry later. Without a status (no connection or answer) it may have been accepted."""
 
 
 class Rejected(DeliveryError):
-    """An event in this batch will never be accepted as it is."""
+    """400, 409, 413, 422: an event in this batch will never be accepted as it is."""
 
 
 class Stopped(DeliveryError):
-    """The destination itself is wrong: nothing will be accepted until someone fixes it."""
+    """401, 403, 404, 410 and others: the destination is wrong, and accepts nothing until someone fixes it."""

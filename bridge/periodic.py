@@ -1,7 +1,4 @@
-"""The periodic thread: one loop for everything that runs at intervals.
-
-It survives any exception of a tick, rests until the next tick or a wake, and logs when a condition begins and ends.
-"""
+"""The periodic thread: one loop for everything that runs at intervals, which survives any exception of a tick."""
 
 import logging
 import random

@@ -1,7 +1,4 @@
-"""Group commit: webhooks that arrive while the disk is busy are committed together in one transaction.
-
-So one disk flush serves them all, and a sender is answered only once its webhook is durable. No thread waits for that.
-"""
+"""Group commit: one disk flush serves all webhooks that arrived during the last one, and no thread waits for it."""
 
 import logging
 from collections import deque

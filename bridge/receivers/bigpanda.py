@@ -47,10 +47,7 @@ class Silences(AlertmanagerClientSettings):
 
 
 class Settings(HeaderCredentials, ReceiverSettings):
-    """One outbound integration of BigPanda. A request must have all of `headers`.
-
-    `reopen_after`: seconds after which a still firing alert is resent if its incident was closed manually; 0: never.
-    """
+    """One outbound integration. `reopen_after`: seconds until alerts that outlive an incident are resent; 0: never."""
 
     needs_all: ClassVar[bool] = True
 

@@ -16,7 +16,6 @@ from bridge.incidents.follow_up import FollowUp
 from bridge.metrics import Metrics, Numbers, QueueStatsCollector
 from bridge.outbox.database import Database
 from bridge.outbox.group_commit import GroupCommit
-from bridge.outbox.ingest import Ingest
 from bridge.outbox.outbox import Outbox
 from bridge.periodic import PeriodicThread, stop_all
 from bridge.receivers.bigpanda import Settings as BigPandaSettings
@@ -70,8 +69,7 @@ class Bridge:
         # Parts that live as long as the process.
         self._delivery = Delivery(Outbox(database.reserved()), config, self._metrics)
         self._outbox = Outbox(database, self._delivery.wake)
-        # An Ingest of its own, which does not wake: senders are answered first.
-        self._commits = GroupCommit(Ingest(database).accept, queued=self._outbox.wake)
+        self._commits = GroupCommit(self._outbox.ingest.accept)
         self._watchdog = Watchdog(self._outbox, config.alertmanagers, self._metrics)
         self._expiry = Expiry(self._outbox, config.receivers)
         self._pruning = PeriodicThread("retention", "Deleting old history", self._prune)

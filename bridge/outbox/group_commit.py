@@ -14,20 +14,13 @@ _Pending = tuple[Notification, float, Future[Outcome]]
 
 
 class GroupCommit(PeriodicThread):
-    """Stores webhooks by `store`, which makes a batch durable, all or nothing. `queued` is called when one was queued.
-
-    `most_alerts`: after as many, the rest waits for the next transaction.
-    """
+    """Stores webhooks by `store`, which makes a batch durable, all or nothing: of `most_alerts`, or one larger one."""
 
     def __init__(
-        self,
-        store: Callable[[Sequence[Notification], float], list[Outcome]],
-        *,
-        queued: Callable[[], object] = lambda: None,
-        most_alerts: int = 2000,
+        self, store: Callable[[Sequence[Notification], float], list[Outcome]], *, most_alerts: int = 2000
     ) -> None:
         super().__init__("commit", "Storing webhooks", self._commit_waiting, at_end=self._commit_waiting)
-        self._store, self._queued, self._most_alerts = store, queued, most_alerts
+        self._store, self._most_alerts = store, most_alerts
         self._waiting: deque[_Pending] = deque()
 
     def submit(self, notification: Notification, now: float) -> Future[Outcome]:
@@ -69,5 +62,3 @@ class GroupCommit(PeriodicThread):
         else:
             for (_, _, settled), outcome in zip(batch, outcomes, strict=True):
                 settled.set_result(outcome)
-            if any(outcome.queued for outcome in outcomes):
-                self._queued()

@@ -43,8 +43,8 @@ def running():
     """Start commits on a store, and stop them."""
     started = []
 
-    def start(store, **more):
-        commits = GroupCommit(store.accept, **more)
+    def start(store):
+        commits = GroupCommit(store.accept)
         commits.start()
         started.append((store, commits))
         return commits
@@ -67,9 +67,9 @@ def waiting_for(commits, count):
 
 
 def test_waiting_webhooks_share_a_transaction(running):
-    """One flush for all, each with its own outcome; delivery is woken."""
-    store, woken = Store(), threading.Event()
-    commits = running(store, queued=woken.set)
+    """One flush for all, each with its own outcome."""
+    store = Store()
+    commits = running(store)
     store.open.clear()
     with ThreadPoolExecutor(6) as pool:
         first = pool.submit(accepted, commits, notification("first"))
@@ -83,7 +83,6 @@ def test_waiting_webhooks_share_a_transaction(running):
             name: [(name, 0.0)] for name in rest
         }
     assert [sorted(batch) for batch in store.batches] == [["first"], list("abcde")]
-    assert woken.wait(30)
 
 
 def test_webhooks_of_one_transaction_have_the_time_of_the_last(running):
@@ -151,19 +150,6 @@ def test_unexpected_error_does_not_block_senders(running, error):
     with pytest.raises(Unavailable, match="cannot be stored"):
         accepted(commits, notification("poison"))
     assert accepted(commits, notification("prod")).queued == 1
-
-
-def test_failing_wake_affects_no_sender(running):
-    """Stored webhooks are stored, and the next ones are too."""
-    store, failing = Store(), [RuntimeError("wake")]
-
-    def wake():
-        if failing:
-            raise failing.pop()
-
-    commits = running(store, queued=wake)
-    assert [accepted(commits, notification(name)).queued for name in "abc"] == [1, 1, 1]
-    assert failing == []
 
 
 def test_sender_that_is_gone_does_not_harm_the_others(running):

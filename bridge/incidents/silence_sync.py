@@ -58,7 +58,7 @@ class SilenceSync:
     @property
     def refused(self) -> Mapping[str, str]:
         """Return why Alertmanager rejects a wanted silence, by alert key."""
-        return {key: refusal.words for key, refusal in self._refused.copy().items()}
+        return {key: refusal.words for key, refusal in self._refused.items()}
 
     def close(self) -> None:
         """Close all connections; what Alertmanager rejects is no longer known."""

@@ -45,9 +45,8 @@ class Actions:
             actions.add_url_rule(path, path, view, methods=["POST"])
         actions.before_request(lambda: forms.authorize(self._password_hash))
 
-        @actions.errorhandler(Unavailable)
-        def unavailable(error: Unavailable) -> Response:
-            return respond("error.html", 503, title="Database unavailable: nothing was changed", text=str(error))
+        unavailable = partial(respond, "error.html", 503, title="Database unavailable: nothing was changed")
+        actions.register_error_handler(Unavailable, lambda error: unavailable(text=str(error)))
 
         @actions.errorhandler(forms.Forbidden)
         def forbidden(error: forms.Forbidden) -> Response:

@@ -74,11 +74,8 @@ class OperatorPage:
             ("deliveries", lambda request: outbox.events.closed(request, clock.wall())),
         ):
             page.add_url_rule(f"/{name}", name, partial(self.listing, name, rows))
-
-        @page.errorhandler(Unavailable)
-        def unavailable(error: Unavailable) -> Response:
-            return respond("error.html", 503, title="Database unavailable", text=str(error))
-
+        unavailable = partial(respond, "error.html", 503, title="Database unavailable")
+        page.register_error_handler(Unavailable, lambda error: unavailable(text=str(error)))
         return page
 
     def overview(self) -> Response:

@@ -14,12 +14,10 @@ from bridge.web.formatting import cause, host, moment, outcome, queue_reason
 from bridge.web.operations import Done, correct
 from exporter.toolkit.text import span
 
-_ALL = PageRequest(1_000_000)
-
 
 def show_list(arguments: Namespace, _: Config, outbox: Outbox) -> int:
     """List open alerts, the most urgent first."""
-    states, now = outbox.alerts.page([], _ALL).rows, time.time()
+    states, now = outbox.alerts.page([], PageRequest()).rows, time.time()
     rows = []
     for state in states:
         alert, age = state.alert, span(now - state.starts_at)
@@ -55,7 +53,7 @@ def show(arguments: Namespace, config: Config, outbox: Outbox) -> int:
 def act(done: Done, arguments: Namespace, config: Config, outbox: Outbox) -> int:
     """Close or resend alerts. Resending has a later time, which reopens alerts that were closed in BigPanda."""
     everything, alerts = getattr(arguments, "all", False), outbox.alerts
-    states = alerts.page([], _ALL).rows if everything else alerts.states(arguments.keys).values()
+    states = alerts.page([], PageRequest()).rows if everything else alerts.states(arguments.keys).values()
     results = correct(outbox, done, states, config.by_source, time.time())
     return output.results(arguments, "alert", arguments.keys, results, "no open alerts" if everything else "")
 

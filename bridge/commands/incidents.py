@@ -16,13 +16,12 @@ from bridge.outbox.repository import PageRequest
 from bridge.web.formatting import host
 from exporter.toolkit.text import span
 
-_ALL = PageRequest(1_000_000)
 Change = Callable[[IncidentsClient, IncidentRecord, str], None]
 
 
 def show_list(arguments: Namespace, _: Config, outbox: Outbox) -> int:
     """List incidents as BigPanda last reported them, the most urgent first."""
-    records, now = outbox.incidents.page(_ALL).rows, time.time()
+    records, now = outbox.incidents.page(PageRequest()).rows, time.time()
     states = outbox.alerts.states(sorted({key for one in records for key in one.keys}))
     rows = []
     for one in records:

@@ -16,9 +16,9 @@ SHOWN: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """The rows requested: `limit` of them, after `offset` others."""
+    """The rows requested: `limit` of them, by default all, after `offset` others."""
 
-    limit: int
+    limit: int = 1_000_000
     offset: int = 0
 
 

@@ -4,7 +4,6 @@ Alertmanagers keep alerts in memory only and never list resolved ones. An incomp
 that still fires, so a response counts as a whole or not at all.
 """
 
-import json
 import math
 import re
 import time
@@ -17,7 +16,7 @@ from http import HTTPStatus
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-from bridge.delivery.answers import judge
+from bridge.delivery.answers import judge, parsed
 from bridge.delivery.http_api import HttpApi
 from bridge.domain.alert import Alert
 from bridge.errors import DeliveryError, Unanswered, Unreadable
@@ -164,10 +163,9 @@ class AlertmanagerApi(HttpApi):
             raise Unreadable(f"answered {answer.status}")
         if sum(map(answer.body.count, (b"{", b"[", b","))) > _MOST_VALUES:
             raise Unreadable(f"the response has more than {_MOST_VALUES:,} values")
-        try:
-            return json.loads(answer.body)
-        except (ValueError, RecursionError):
-            raise Unreadable("the response is not JSON") from None
+        if (found := parsed(answer.body)) is None:
+            raise Unreadable("the response is not JSON")
+        return found
 
 
 _FAILURES: Final = (DeliveryError, Unreadable)

@@ -130,20 +130,16 @@ class Watchdog(PeriodicThread):
             if change is Change.ALARM or alarmed:
                 firing = alarm(receiver, key, heartbeat, now)
                 alert = firing if change is Change.ALARM else replace(firing, firing=False, ends_at=now)
-                if self._queue(receiver, alert, state.updated_at if state else None):
+                notification = receiver.correction(alert, state.updated_at if state else None)
+                # Critical, whatever the receiver's severity mapping.
+                mapping = replace(receiver.mapping, statuses={"critical": Status.CRITICAL})
+                if any(self._outbox.correct([replace(notification, mapping=mapping)], now)):
                     which = heartbeat.distinction if heartbeat else ""
                     _log.warning("Watchdog %s of %s%s %s", alert.name, receiver.source, which, change)
             if change is Change.FORGOTTEN and heartbeat is not None:
                 self._outbox.status.forget_heartbeat(heartbeat)
         if settings is not None:
             self._metrics.watchdog_silent.labels(receiver.source).set(silent)
-
-    def _queue(self, receiver: Settings, alert: Alert, updated_at: float | None) -> bool:
-        """Queue an alarm, or its end; return whether it was news."""
-        notification = receiver.correction(alert, updated_at)
-        # Critical, whatever the receiver's severity mapping.
-        mapping = replace(receiver.mapping, statuses={"critical": Status.CRITICAL})
-        return any(self._outbox.correct([replace(notification, mapping=mapping)], self._clock.wall()))
 
 
 def heartbeats_of(receiver: Settings, heartbeats: Iterable[Heartbeat]) -> Mapping[str, Heartbeat | None]:

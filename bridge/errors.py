@@ -18,10 +18,7 @@ class Unanswered(Exception):
 
 
 class DeliveryError(Exception):
-    """A request was not accepted; its class alone decides what happens next.
-
-    `retry_after`: the seconds that the response asked to wait, if any.
-    """
+    """A request was not accepted: its class decides what is next. `retry_after`: seconds that the response asks for."""
 
     def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)

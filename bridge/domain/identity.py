@@ -20,10 +20,7 @@ def with_member(members: Mapping[str, Member], alert: Alert, status: Status | No
 
 
 def speaker(key: str, members: Mapping[str, Member]) -> Member:
-    """Return the worst of the firing members, as the alert that BigPanda shows under `key`.
-
-    Among equally bad ones it is the one that began first, so that a new one changes nothing.
-    """
+    """Return the worst firing member, of equals the first, so that a new one changes nothing, as shown under `key`."""
     worst = min(
         members.values(),
         key=lambda member: (_WORST_FIRST.index(member.status), member.alert.starts_at, member.alert.key),

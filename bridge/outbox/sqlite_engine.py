@@ -28,10 +28,7 @@ _NETWORK = frozenset(
 
 
 class Files:
-    """The database file and its write-ahead log. SQLite goes on writing to a file that was deleted or replaced.
-
-    A later connection would create a new file, and read from another one than we write to.
-    """
+    """The database file and its log. SQLite goes on writing to a deleted file, while new connections read another."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

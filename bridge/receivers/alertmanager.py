@@ -68,10 +68,7 @@ class Identity(Section):
 
 
 class Watchdog(Section):
-    """The always-firing alert, each label set of which must keep arriving, and how long it may be silent.
-
-    `forget_after`: seconds of silence after which a label set is no longer watched.
-    """
+    """The always-firing alert, each label set of which must keep arriving until it is silent for `forget_after`."""
 
     alertname: str = Field("Watchdog", min_length=1)
     max_silence: Duration = Field(300.0, gt=0)

@@ -36,10 +36,7 @@ class Callback(HttpClientSettings):
 
 
 class Silences(AlertmanagerClientSettings):
-    """The Alertmanager that gets silences for snoozes in BigPanda; its peers share them among themselves.
-
-    `sources`: whose alerts it knows; by default every Alertmanager receiver's. `timeout`: seconds for one request.
-    """
+    """The Alertmanager (one of its peers) that gets silences. `sources`: whose alerts it knows; None: all."""
 
     alertmanager: Annotated[HttpUrl, AfterValidator(lambda url: url.rstrip("/"))]
     sources: tuple[str, ...] | None = Field(None, min_length=1)

@@ -79,14 +79,14 @@ def _readings(settings: Settings, aid: str, group: Group, now: float) -> Iterato
             endpoint = f"/test-results/{{id}}/{RESULTS[kind]}"
             more = (("expand", "certificate"),) if kind == "http" else ()
             path = endpoint.replace("{id}", quote(test, safe=""))
-            yield replace(_get(endpoint, aid, Reason.OLDEST, due, every, *more), path=path, item=key)
+            yield _get(endpoint, aid, Reason.OLDEST, due, every, *more, path=path, item=key)
         elif kind == "cleared_alerts":
             due, cursor = _resumed(settings, group, "clear", due, every, now)
             window = ("window", f"{settings.cleared_window:.0f}s")
             yield _get(ALERTS, aid, Reason.LISTING, due, every, ("state", "clear"), window, *cursor)
         else:
             filters = OF_AGENTS if kind == "agents" else ()
-            request = replace(_get(LISTS[kind][0], aid, Reason.LISTING, due, every, *filters), item=key)
+            request = _get(LISTS[kind][0], aid, Reason.LISTING, due, every, *filters, item=key)
             if kind == "outages":
                 yield replace(request, content=b'{"window": "1h", "outageScope": "with-affected-test"}')
             # The others are on by default: unless configured explicitly, a token without access is no error.
@@ -129,14 +129,24 @@ def _has(kind: str, test: Test | None, *, chosen: bool) -> bool:
     return (chosen or test.of_today) and RESULTS[kind] in test.kinds
 
 
-def _get(endpoint: str, aid: str, reason: Reason, due: float, every: float, *params: tuple[str, str]) -> Get:
+def _get(  # noqa: PLR0913  one parameter per member
+    endpoint: str,
+    aid: str,
+    reason: Reason,
+    due: float,
+    every: float,
+    *params: tuple[str, str],
+    path: str = "",
+    item: str = "",
+) -> Get:
     group = (("aid", aid),) if aid else ()
     return Get(
         endpoint=endpoint,
         reason=reason,
         due=due,
         every=every,
-        path=endpoint,
+        path=path or endpoint,
+        item=item,
         params=(*group, *params),
         accept=ACCEPT,
     )

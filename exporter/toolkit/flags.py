@@ -3,7 +3,7 @@
 import argparse
 import re
 import socket
-from functools import partial
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
@@ -67,6 +67,7 @@ def address(text: str) -> Address:
     return host or everywhere, int(match[3])
 
 
+@cache
 def release() -> str:
     """Return the version of the installed distribution, `unknown` when run from a bare source tree."""
     try:

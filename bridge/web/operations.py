@@ -11,7 +11,7 @@ from bridge.outbox.outbox import Outbox
 from bridge.outbox.quarantine import Quarantined
 from bridge.receivers.contract import translate
 from bridge.receivers.settings import ReceiverSettings
-from bridge.web.webhooks import parsed, readable
+from bridge.web.webhook_body import parsed, readable
 
 Receivers = Mapping[tuple[str, str], ReceiverSettings]
 Done = Literal["closed", "resent"]

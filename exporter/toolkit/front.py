@@ -22,7 +22,7 @@ from exporter.toolkit.connection import EXTENSION, Connection
 from exporter.toolkit.passwords import Passwords
 from exporter.toolkit.refusals import Refusal, Refusals
 from exporter.toolkit.web_config import RateLimit, WebConfigFile
-from exporter.toolkit.wsgi import LATER, Answer, Application, Headers, Pool, call, environment, plain
+from exporter.toolkit.wsgi import LARGE, LATER, Answer, Application, Headers, Pool, call, environment, plain
 
 STALLED = 10.0
 """Seconds after which a client is dropped that has sent no byte of its body, or not read a piece of its response."""
@@ -32,8 +32,6 @@ ROOM = 64_000_000
 """Bytes of all larger bodies in memory, queued ones included; more if a single one may be larger."""
 SMALL = 64_000
 """Bytes of a body that is always accepted. Only a webhook may have a larger one."""
-LARGE = 4_000_000
-"""Bytes from which bodies are handled one at a time."""
 THREADS, QUEUED = 16, 512
 ERROR, FAILURE, UNAVAILABLE = 400, 500, 503
 _HOST = re.compile(rb"(\[[A-Za-z0-9._~%:-]+\]|[A-Za-z0-9._~!$&'()*+;=%-]*)(:\d{0,5})?")

@@ -29,6 +29,8 @@ class Answer:
 
 
 Application = Callable[[WSGIEnvironment], Answer]
+LARGE = 4_000_000
+"""Bytes from which bodies are handled one at a time."""
 LATER = "vendorwatch.later"
 """Where the environ holds a function, for a response that is not decided yet: no thread waits for it.
 

@@ -27,7 +27,6 @@ _REPLICA_LINKS = ("generator_url", "alertmanager_url")
 _DESCRIBING = ("description", "summary", "message")
 """Annotations for the description; the first non-empty one is used."""
 _OWN_MEMBER = frozenset({"description", "runbook_url", "dashboard_url"})
-"""Annotations with a member of their own."""
 _json = msgspec.json.Encoder(order="sorted").encode
 _REMEMBERED = 2000
 """Most characters of an alert's names that are cached."""

@@ -14,7 +14,6 @@ from typing import Any, Final
 NEW = "incident#new"
 """The trigger of a new share, which is confirmed by callback."""
 _MOST_SEEN = 20
-"""Most bodies of one second that are remembered."""
 _SETTLED = 60.0
 """Seconds within which BigPanda reports the effect of one of our events."""
 _COMMENTS: Final = 50

@@ -25,11 +25,9 @@ from bridge.receivers.settings import ReceiverSettings
 _TICK: Final = 5.0
 """Seconds between two checks of the outbox: a webhook at another replica does not wake this one."""
 _LEASE: Final = 20.0
-"""Lease in seconds of the replica that acts."""
 _POINTLESS: Final = 86400.0
 """Seconds after which a share is no longer confirmed: BigPanda has stopped waiting long before."""
 _OUTCOMES: Final = {"done": "accepted", "dead": "rejected", "waiting": "retry"}
-"""The metric's label, by the state of a callback in the outbox."""
 _log = logging.getLogger(__name__)
 
 

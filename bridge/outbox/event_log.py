@@ -12,7 +12,6 @@ from bridge.outbox.rows import alert_of
 from bridge.outbox.schema import alert_states, closed, events, unconfirmed, waiting
 
 _NEWEST: Final = 100
-"""Most events on the page of an alert."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,6 @@ _AS_JSON = {
 
 
 _REPORTED = select(*columns(incidents, IncidentRecord)).where(incidents.c.heard_at > 0)
-"""Without rows that are only reserved."""
 
 
 @dataclass(frozen=True, slots=True)

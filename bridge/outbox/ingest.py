@@ -23,7 +23,6 @@ from bridge.outbox.rows import OTHER_PRIORITY, PRIORITY, alert_json, alert_of, s
 from bridge.outbox.schema import alert_states, events, last_heard, members, senders, waiting, watchdog_heartbeats
 
 _BLANK = {column.key: None if column.nullable else column.type.python_type() for column in alert_states.c}
-"""The row of an unknown alert."""
 _log = logging.getLogger(__name__)
 
 

@@ -12,7 +12,6 @@ from bridge.domain.event import Draft, Status
 from bridge.outbox.schema import alert_states
 
 PRIORITY, OTHER_PRIORITY = {Status.CRITICAL: 0, Status.OK: 1}, 2
-"""Priority across alerts, and that of every other status."""
 _PLAIN = [one.key for one in alert_states.c if one.key not in ("key", "receiver", "source", "alert", "status")]
 _json = msgspec.json.Encoder(enc_hook=dict).encode
 

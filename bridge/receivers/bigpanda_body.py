@@ -22,7 +22,6 @@ _PLACEHOLDER: Final = "{{"
 _NOTHING: Final = frozenset({"", "null", "none", "undefined"})
 
 Places = Sequence[Mapping[str, Any]]
-"""The objects in which a webhook may have a member."""
 
 
 def list_of(value: Any) -> list[Any]:

@@ -10,7 +10,6 @@ from bridge.errors import Unreadable
 from bridge.receivers.settings import ReceiverSettings
 
 _NOT_SENDERS: Final = {"bigpanda_body", "contract", "lenient", "settings"}
-"""Modules of `bridge.receivers` that are not senders."""
 
 
 class Sender(Protocol):

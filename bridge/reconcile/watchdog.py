@@ -31,7 +31,6 @@ _LOOKS: Final = 8
 _MISSED: Final = 4
 """Missed checks in a row after which our own downtime, not the sender's, may explain a silence."""
 _LEASE: Final = 15.0
-"""Lease in seconds of the replica that checks the watchdogs."""
 _log = logging.getLogger(__name__)
 
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module, resources
 from pathlib import Path
-from typing import Any
 
 import exporter.collectors
 from exporter.collectors.contract import Collector
@@ -102,10 +101,10 @@ def starter_for(names: Sequence[str]) -> str:
     return STARTER_HEAD + starter.listed("targets", [file.read_text(encoding="utf-8") for file in found])
 
 
-def collector(settings: TargetSettings) -> Collector[Any]:
+def collector(settings: TargetSettings) -> Collector:
     """Return the target's collector, from its vendor's folder."""
     module = import_module(f"exporter.collectors.{settings.collector}.collector")
-    made: Collector[Any] = module.Collector(settings)
+    made: Collector = module.Collector(settings)
     return made
 
 

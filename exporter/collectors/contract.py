@@ -12,7 +12,7 @@ A vendor is a folder `exporter/collectors/<name>/` whose `config.py` holds `Sett
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Final, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from exporter.metrics.families import Family, Metric
 from exporter.metrics.health import Endpoint, Figure
@@ -167,38 +167,34 @@ class Knowledge(Protocol):
         """Whether something is missing: a page cap cut the last complete round, or a part of it keeps failing."""
 
 
-K = TypeVar("K", bound=Knowledge)
-K_contra = TypeVar("K_contra", bound=Knowledge, contravariant=True)
-
-
-class Collector(Protocol[K]):
+class Collector(Protocol):
     """Four functions, and the knowledge of a target before its first response."""
 
     metrics: tuple[Metric, ...]
     """Every metric that `families` may yield, in the order of the page."""
 
-    def start(self) -> K:
+    def start(self) -> Knowledge:
         """Return the empty knowledge before the first response."""
 
-    def requests(self, knowledge: K, now: float, failing: int = 0) -> Iterable[Request]:
+    def requests(self, knowledge: Any, now: float, failing: int = 0) -> Iterable[Request]:
         """Yield the requests wanted, now or later. The least urgent may be left out, the most urgent never.
 
         `failing` of them wait for another try: so many more must be yielded, or the others would have to wait too.
         """
 
-    def update(self, knowledge: K, request: Request, response: Response | Certificate) -> K:
+    def update(self, knowledge: Any, request: Request, response: Response | Certificate) -> Knowledge:
         """Return the knowledge after a Get's Response or a Probe's Certificate. Raises Malformed if it is unusable."""
 
-    def families(self, knowledge: K, now: float) -> Iterable[Family]:
+    def families(self, knowledge: Any, now: float) -> Iterable[Family]:
         """Yield the metrics, each once, the most important first: `series_limit` cuts from the end."""
 
-    def figures(self, knowledge: K, now: float) -> Iterable[Figure]:
+    def figures(self, knowledge: Any, now: float) -> Iterable[Figure]:
         """Yield a summary of the vendor's data in words, the most important first."""
 
 
 @runtime_checkable
-class Discovering(Protocol[K_contra]):
+class Discovering(Protocol):
     """A collector that supports service discovery."""
 
-    def endpoints(self, knowledge: K_contra, now: float) -> Iterable[Endpoint]:
+    def endpoints(self, knowledge: Any, now: float) -> Iterable[Endpoint]:
         """Yield the endpoints to probe, as of the last poll."""

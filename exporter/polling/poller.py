@@ -46,13 +46,13 @@ class Poller:
     def __init__(  # noqa: PLR0913, PLR0917  called once, by the wiring
         self,
         settings: TargetSettings,
-        collector: Collector[Any],
+        collector: Collector,
         session: Session,
         clock: Callable[[], float],
         on_change: Callable[["Poller"], None],
         storage: Place = None,
         *,
-        earlier: Target[Any] | None = None,
+        earlier: Target | None = None,
         leads: Callable[[], bool] = lambda: True,
         probe: Callable[[Probe, float, float, str | None], Certificate] = tls_probe.probe,
     ) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Hashable
 from dataclasses import replace
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from exporter.collectors.contract import Collector
 from exporter.collectors.settings import TargetSettings
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 class Snapshot:
     """The snapshot of one target, for one thread at a time. A failure is only logged: storage is a convenience."""
 
-    def __init__(self, place: Place, settings: TargetSettings, collector: Collector[Any]) -> None:
+    def __init__(self, place: Place, settings: TargetSettings, collector: Collector) -> None:
         self._place = place
         self._settings = settings
         self._collector = collector
@@ -44,7 +44,7 @@ class Snapshot:
         """The parts of a target that are stored, with their types; the rest belongs to this process."""
         self._took = 0.0
         self._stamp: Hashable = None
-        self._saved: Target[Any] | None = None
+        self._saved: Target | None = None
         self._saved_at = 0.0
         self._conditions = Conditions(_log)
 
@@ -53,7 +53,7 @@ class Snapshot:
         """Return the seconds between two writes, or two checks for a new snapshot."""
         return max(self._place.every if self._place else 0.0, min(REST * self._took, LONGEST_REST))
 
-    def read(self, now: float) -> Target[Any]:
+    def read(self, now: float) -> Target:
         """Return the target as stored, or a new one. Stored data that may still be shown counts as a first round."""
         rate = self._settings.requests_per_minute
         found = self.news(now) or Target(knowledge=self._collector.start(), budget=Budget.start(rate, now))
@@ -61,7 +61,7 @@ class Snapshot:
         is_shown = as_of is not None and round_at is not None and now <= as_of + self._settings.max_age
         return replace(found, success=found.success if is_shown else None, counting_since=now)
 
-    def news(self, now: float) -> Target[Any] | None:
+    def news(self, now: float) -> Target | None:
         """Return the target if it was stored again since the last read, else None."""
         if self._place is None:
             return None
@@ -89,12 +89,12 @@ class Snapshot:
         self._took = time.monotonic() - began
         return None if stored is None else self._saved
 
-    def resumed(self, target: Target[Any], now: float) -> Target[Any]:
+    def resumed(self, target: Target, now: float) -> Target:
         """Return the target as this exporter polls it from now on. That is stored before the first request."""
         loss_window = max(self._place.loss_window if self._place else 0.0, self.rest)
         return replace(target, budget=target.budget.inherited(now, loss_window))
 
-    def wait(self, target: Target[Any], now: float) -> float:
+    def wait(self, target: Target, now: float) -> float:
         """Return the seconds until `target` is to be written; infinity if it is unchanged since the last write."""
         saved = self._saved
         # Parts are immutable, so comparing identities is enough.
@@ -104,7 +104,7 @@ class Snapshot:
             return inf
         return max(0.0, self._saved_at + self.rest - now) if self._saved_at <= now else 0.0
 
-    def write(self, target: Target[Any], now: float) -> None:
+    def write(self, target: Target, now: float) -> None:
         """Store `target`."""
         if self._place is None:
             return
@@ -119,7 +119,7 @@ class Snapshot:
         self._saved, self._saved_at, self._took = target, now, time.monotonic() - began
 
 
-def followed(mine: Target[Any], stored: Target[Any]) -> Target[Any]:
+def followed(mine: Target, stored: Target) -> Target:
     """Return a follower's target after the leader stored `stored`; this process's own parts are kept."""
     return replace(
         stored,

@@ -1,7 +1,5 @@
 """The health of a target, derived from its state: whether all of it is polled, and if not why. Pure."""
 
-from typing import Any
-
 from exporter.collectors.settings import TargetSettings
 from exporter.errors import Refused
 from exporter.metrics.health import Health
@@ -10,7 +8,7 @@ from exporter.polling.target_state import NextAction, Target
 
 def health(
     settings: TargetSettings,
-    target: Target[Any],
+    target: Target,
     action: NextAction | None,
     shown: tuple[int, bool],
     now: float,
@@ -44,7 +42,7 @@ def health(
     )
 
 
-def failing(target: Target[Any], max_age: float, now: float) -> str:
+def failing(target: Target, max_age: float, now: float) -> str:
     """Return why polling the target as a whole fails; "" while it succeeds, as far as known."""
     as_of, pause = target.knowledge.as_of, target.budget.paused(now)
     expires = None if as_of is None else as_of + max_age

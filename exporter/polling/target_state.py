@@ -6,15 +6,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from traceback import walk_tb
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 from exporter.collectors.contract import Certificate, Collector, Get, Knowledge, Probe, Reason, Request, Response
 from exporter.errors import Malformed, PollError, Refused
 from exporter.fetch.error_mapping import check
 from exporter.polling.rate_budget import Budget
 from exporter.polling.scheduler import BAD_REQUEST, Backoff, Identity, back_off, choose
-
-K = TypeVar("K", bound=Knowledge)
 
 PROBES_AT_ONCE: Final = 32
 """Concurrent probes of one target: this many endpoints may hang before a healthy one has to wait."""
@@ -30,10 +28,10 @@ _FORBIDDEN: Final = 403
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target(Generic[K]):
+class Target:
     """The state of one target at a moment. Times are epoch seconds."""
 
-    knowledge: K
+    knowledge: Knowledge
     budget: Budget
     probing: frozenset[Identity] = frozenset()
     """The probes in flight. Of other requests there is one at a time."""
@@ -72,24 +70,23 @@ class NextAction:
 
 
 @dataclass(frozen=True, slots=True)
-class Update(Generic[K]):
+class Update:
     """The target after a response or a failure, and the log messages about changes."""
 
-    target: Target[K]
+    target: Target
     warning: str = ""
     notice: str = ""
 
 
-def drop_future_state(collector: Collector[K], target: Target[K], now: float) -> Target[K]:
+def drop_future_state(collector: Collector, target: Target, now: float) -> Target:
     """Return the target without knowledge from the future, as after the clock was set back: it would look fresh."""
     latest = max(target.latest, target.budget.updated, target.knowledge.as_of or 0.0)
     if latest <= now + FUTURE:
         return target
-    budget, knowledge = Budget.start(target.budget.rate, now), collector.start()
     return replace(
         target,
-        knowledge=knowledge,
-        budget=budget,
+        knowledge=collector.start(),
+        budget=Budget.start(target.budget.rate, now),
         backoffs={},
         answered_at={},
         endpoints={},
@@ -99,13 +96,13 @@ def drop_future_state(collector: Collector[K], target: Target[K], now: float) ->
     )
 
 
-def carried_over(target: Target[K], rate: float) -> Target[K]:
+def carried_over(target: Target, rate: float) -> Target:
     """Return the target after its settings changed: its knowledge is kept, failed requests are retried at once."""
     budget = replace(target.budget.at_rate(rate), settled=False)
     return replace(target, budget=budget, probing=frozenset(), backoffs={}, round_began=None)
 
 
-def next_action(collector: Collector[K], target: Target[K], now: float, *, getting: bool = True) -> NextAction:
+def next_action(collector: Collector, target: Target, now: float, *, getting: bool = True) -> NextAction:
     """Return the next action at `now`. `getting` False: only a probe, because a request is in flight."""
     pause = target.budget.wait(now)
     if getting and 0 < pause <= SHORT_WAIT:
@@ -132,7 +129,7 @@ def next_action(collector: Collector[K], target: Target[K], now: float, *, getti
     )
 
 
-def begin(target: Target[K], request: Request, now: float) -> Target[K]:
+def begin(target: Target, request: Request, now: float) -> Target:
     """Return the target after `request` was sent."""
     is_get = isinstance(request, Get)
     begins_round = request.reason is Reason.STATUS and target.round_began is None
@@ -146,12 +143,12 @@ def begin(target: Target[K], request: Request, now: float) -> Target[K]:
 
 
 def update(
-    collector: Collector[K],
-    target: Target[K],
+    collector: Collector,
+    target: Target,
     request: Request,
     result: Response | Certificate | PollError,
     now: float,
-) -> Update[K]:
+) -> Update:
     """Return the target after the outcome of `request`. Any exception of a collector counts as `Malformed`."""
     arrived = replace(target, probing=target.probing - {request.identity})
     if isinstance(result, PollError):
@@ -175,13 +172,13 @@ def unforeseen(error: Exception) -> Malformed:
     return Malformed(f"unforeseen {type(error).__name__} at {frame.f_globals.get('__name__')}:{line}")
 
 
-def refused(target: Target[K], now: float) -> bool:
+def refused(target: Target, now: float) -> bool:
     """Return whether the vendor rejects the credentials, for all or some requests."""
     causes = (target.budget.paused(now), *target.backoffs.values())
     return any(cause is not None and cause.reason == Refused.reason for cause in causes)
 
 
-def credentials_changed(target: Target[K], now: float) -> Target[K]:
+def credentials_changed(target: Target, now: float) -> Target:
     """Return the target after its credentials changed: requests rejected with the old ones are retried at once."""
     backoffs = {
         identity: replace(each, not_before=now, reason="") if each.reason == Refused.reason else each
@@ -190,15 +187,15 @@ def credentials_changed(target: Target[K], now: float) -> Target[K]:
     return replace(target, budget=target.budget.credentials_changed(), backoffs=backoffs)
 
 
-def collector_failed(target: Target[K], where: str, message: str, now: float) -> Target[K]:
+def collector_failed(target: Target, where: str, message: str, now: float) -> Target:
     """Return the target after its collector raised in `where`, independent of any request."""
     requests = counted(target.requests, where, Malformed.reason)
     return replace(target, requests=requests, success=False, last_error=message, last_error_at=now)
 
 
 def _succeeded(
-    target: Target[K], request: Request, result: Response | Certificate, knowledge: K, now: float
-) -> Update[K]:
+    target: Target, request: Request, result: Response | Certificate, knowledge: Knowledge, now: float
+) -> Update:
     left = {identity: each for identity, each in target.backoffs.items() if identity != request.identity}
     recovered = len(left) < len(target.backoffs) and all(each.endpoint != request.endpoint for each in left.values())
     warning, notice = "", f"{request.endpoint}: answered again" if recovered else ""
@@ -235,8 +232,8 @@ def _succeeded(
 
 
 def _failed(
-    target: Target[K], request: Request, error: PollError, now: float, result: Response | Certificate | None
-) -> Update[K]:
+    target: Target, request: Request, error: PollError, now: float, result: Response | Certificate | None
+) -> Update:
     alike = any(
         (known.endpoint, known.reason) == (request.endpoint, error.reason) for known in target.backoffs.values()
     )

@@ -69,7 +69,7 @@ class Watch:
     _checked: float = 0.0
     _next_look: float = 0.0
 
-    def __call__(self, target: Target[Known], now: float) -> None:
+    def __call__(self, target: Target, now: float) -> None:
         if self._shown and now >= self.since:
             self.oldest_status = max(self.oldest_status, now - self._checked)
             if now >= self._next_look:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from exporter.collectors.contract import Certificate, Collector, Request, Response
 from exporter.collectors.settings import TargetSettings
@@ -20,7 +19,7 @@ Vendor = Callable[[Request, float], Response | Certificate | PollError]
 class Run:
     """The result: every request with its time and outcome, and the target at the end."""
 
-    target: Target[Any]
+    target: Target
     now: float
     sent: list[tuple[float, Request]] = field(default_factory=list)
 
@@ -33,13 +32,13 @@ class Run:
 
 
 def simulate(  # noqa: PLR0913  what is simulated is named once
-    collector: Collector[Any],
+    collector: Collector,
     settings: TargetSettings,
     vendor: Vendor,
     seconds: float,
     *,
     latency: float = 0.1,
-    observe: Callable[[Target[Any], float], None] = lambda _target, _now: None,
+    observe: Callable[[Target, float], None] = lambda _target, _now: None,
     resume: Run | None = None,
 ) -> Run:
     """Poll `vendor` for `seconds`; each request takes `latency` seconds. `observe` sees every moment after a change."""
@@ -53,7 +52,7 @@ def simulate(  # noqa: PLR0913  what is simulated is named once
     return run
 
 
-def step(collector: Collector[Any], run: Run, vendor: Vendor, latency: float) -> None:
+def step(collector: Collector, run: Run, vendor: Vendor, latency: float) -> None:
     """Do what is to be done now: a probe, a request that takes `latency` seconds, or wait."""
     run.target = drop_future_state(collector, run.target, run.now)
     action = next_action(collector, run.target, run.now)
@@ -65,7 +64,7 @@ def step(collector: Collector[Any], run: Run, vendor: Vendor, latency: float) ->
         run.now += max(action.wait, 0.001)
 
 
-def _carry_out(collector: Collector[Any], run: Run, vendor: Vendor, request: Request, latency: float) -> None:
+def _carry_out(collector: Collector, run: Run, vendor: Vendor, request: Request, latency: float) -> None:
     run.sent.append((run.now, request))
     run.target = begin(run.target, request, run.now)
     response = vendor(request, run.now)

@@ -4,7 +4,7 @@ import json
 import math
 from typing import Any, Final
 
-from exporter.errors import Malformed
+from exporter.toolkit.http_errors import Malformed
 from exporter.toolkit.lenient import number_of, reports_failure
 from exporter.toolkit.text import is_page
 

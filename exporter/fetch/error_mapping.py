@@ -1,13 +1,13 @@
-"""Map HTTP statuses to PollErrors. Pure."""
+"""Map HTTP statuses to HttpErrors. Pure."""
 
 from exporter.collectors.contract import Get, Response
-from exporter.errors import ClientError, Malformed, RateLimited, Refused, ServerError
+from exporter.toolkit.http_errors import ClientError, Malformed, RateLimited, Refused, ServerError
 from exporter.toolkit.lenient import retry_after
 from exporter.toolkit.text import is_page
 
 
 def check(request: Get, response: Response) -> None:
-    """Raise the PollError for the response's status, unless it is 200 or one of `request.expected_statuses`."""
+    """Raise the HttpError for the response's status, unless it is 200 or one of `request.expected_statuses`."""
     status = response.status
     if status == 200 or status in request.expected_statuses:  # noqa: PLR2004  the status everybody knows
         return

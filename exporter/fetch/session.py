@@ -1,4 +1,4 @@
-"""The requests of one target: a Get → the vendor's response or a PollError, with the target's credentials.
+"""The requests of one target: a Get → the vendor's response or an HttpError, with the target's credentials.
 
 No message contains a URL, a header or a body, because these may hold secrets.
 """
@@ -10,9 +10,9 @@ from urllib.parse import unquote_plus, urlencode, urlsplit, urlunsplit
 
 from exporter.collectors.contract import Get, Response
 from exporter.collectors.settings import TargetSettings
-from exporter.errors import ClientError, Malformed
 from exporter.toolkit.config_types import Secret
 from exporter.toolkit.http_client import HttpClient
+from exporter.toolkit.http_errors import ClientError, Malformed
 from exporter.toolkit.lenient import number_of
 from exporter.toolkit.text import span, valid_json
 
@@ -42,7 +42,7 @@ class Session:
         self._client = HttpClient(settings, settings.timeout)
 
     def get(self, request: Get) -> Response:
-        """Return the vendor's response, whatever its status, as `valid` text. Raises PollError if there is none."""
+        """Return the vendor's response, whatever its status, as `valid` text. Raises HttpError if there is none."""
         at = self._clock()
         base, bearer = self._settings.url(), self._settings.bearer()
         try:

@@ -37,7 +37,7 @@ class Health:
     truncated: bool
     series: int
     requests: Mapping[tuple[str, str], int]
-    """By endpoint (a template) and outcome (`ok` or a PollError's `reason`)."""
+    """By endpoint (a template) and outcome (`ok` or an HttpError's `reason`)."""
     counting_since: float
     """When `requests` started counting."""
     rate_limit_remaining: float | None

@@ -14,7 +14,6 @@ from typing import Any, Final, TypeVar
 
 from exporter.collectors.contract import Certificate, Collector, Discovering, Get, Probe, Request, Response
 from exporter.collectors.settings import TargetSettings
-from exporter.errors import PollError
 from exporter.fetch import tls_probe
 from exporter.fetch.session import Session
 from exporter.metrics.families import Family, Limited
@@ -22,6 +21,7 @@ from exporter.metrics.health import Endpoint, Figure, Health
 from exporter.polling import target_health, target_state
 from exporter.polling.snapshots import Place, Snapshot, followed
 from exporter.polling.target_state import NextAction, Target
+from exporter.toolkit.http_errors import HttpError
 
 CREDENTIALS_EVERY: Final = 2.0
 """Seconds between two checks for new credentials while the vendor rejects the old ones."""
@@ -229,13 +229,13 @@ class Poller:
             self._carry_out(first)
 
     def _carry_out(self, request: Request) -> None:
-        result: Response | Certificate | PollError
+        result: Response | Certificate | HttpError
         try:
             if isinstance(request, Get):
                 result = self._session.get(request)
             else:
                 result = self._probe(request, self._clock(), self.settings.timeout, self.settings.ca_file)
-        except PollError as error:
+        except HttpError as error:
             result = error
         except Exception as error:  # noqa: BLE001  a request that nothing comes of would be in flight for ever
             result = target_state.unforeseen(error)

@@ -12,7 +12,15 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Final
 
-from exporter.errors import ConnectFailed, PollError, RateLimited, Refused, ServerError, TimedOut, TlsFailed
+from exporter.toolkit.http_errors import (
+    ConnectFailed,
+    HttpError,
+    RateLimited,
+    Refused,
+    ServerError,
+    TimedOut,
+    TlsFailed,
+)
 from exporter.toolkit.lenient import time_of
 
 MINUTE: Final = 60.0
@@ -120,7 +128,7 @@ class Budget:
         until = min(until, now + MINUTE) if after.remaining >= 1.0 else until
         return replace(after, pause=Pause(until, "reserve"))
 
-    def failed(self, error: PollError, now: float, headers: Mapping[str, str] | None = None) -> "Budget":
+    def failed(self, error: HttpError, now: float, headers: Mapping[str, str] | None = None) -> "Budget":
         """Return the budget after a failure. A failure that concerns only one request leaves it unchanged."""
         after = self._with_headers(headers or {}, now)
         if isinstance(error, Refused):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from exporter.collectors.contract import Get, Probe, Reason, Request
-from exporter.errors import ClientError, Malformed, PollError, RateLimited, Refused, ServerError
 from exporter.polling.rate_budget import FIRST_REFUSAL, REFUSED, doubled
+from exporter.toolkit.http_errors import ClientError, HttpError, Malformed, RateLimited, Refused, ServerError
 
 Identity = tuple[str, ...]
 R = TypeVar("R", Get, Probe)
@@ -59,7 +59,7 @@ def choose(requests: Iterable[R], now: float, backoffs: Mapping[Identity, Backof
     return best, now if best else next_due
 
 
-def back_off(earlier: Backoff | None, request: Request, error: PollError, now: float) -> Backoff:
+def back_off(earlier: Backoff | None, request: Request, error: HttpError, now: float) -> Backoff:
     """Return the backoff of `request` after `error`, given its earlier backoff."""
     failures = earlier.failures + 1 if earlier else 1
     if isinstance(error, RateLimited):

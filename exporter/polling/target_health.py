@@ -1,9 +1,9 @@
 """The health of a target, derived from its state: whether all of it is polled, and if not why. Pure."""
 
 from exporter.collectors.settings import TargetSettings
-from exporter.errors import Refused
 from exporter.metrics.health import Health
 from exporter.polling.target_state import NextAction, Target
+from exporter.toolkit.http_errors import Refused
 
 
 def health(

@@ -9,10 +9,10 @@ from traceback import walk_tb
 from typing import Final
 
 from exporter.collectors.contract import Certificate, Collector, Get, Knowledge, Probe, Reason, Request, Response
-from exporter.errors import Malformed, PollError, Refused
 from exporter.fetch.error_mapping import check
 from exporter.polling.rate_budget import Budget
 from exporter.polling.scheduler import BAD_REQUEST, Backoff, Identity, back_off, choose
+from exporter.toolkit.http_errors import HttpError, Malformed, Refused
 
 PROBES_AT_ONCE: Final = 32
 """Concurrent probes of one target: this many endpoints may hang before a healthy one has to wait."""
@@ -146,12 +146,12 @@ def update(
     collector: Collector,
     target: Target,
     request: Request,
-    result: Response | Certificate | PollError,
+    result: Response | Certificate | HttpError,
     now: float,
 ) -> Update:
     """Return the target after the outcome of `request`. Any exception of a collector counts as `Malformed`."""
     arrived = replace(target, probing=target.probing - {request.identity})
-    if isinstance(result, PollError):
+    if isinstance(result, HttpError):
         return _failed(arrived, request, result, now, None)
     # The clock may have been set back meanwhile.
     result = replace(result, at=min(result.at, now))
@@ -159,7 +159,7 @@ def update(
         if isinstance(request, Get) and isinstance(result, Response):
             check(request, result)
         knowledge = collector.update(target.knowledge, request, result)
-    except PollError as error:
+    except HttpError as error:
         return _failed(arrived, request, error, now, result)
     except Exception as error:  # noqa: BLE001  a collector's mistake must not end the polling
         return _failed(arrived, request, unforeseen(error), now, result)
@@ -232,7 +232,7 @@ def _succeeded(
 
 
 def _failed(
-    target: Target, request: Request, error: PollError, now: float, result: Response | Certificate | None
+    target: Target, request: Request, error: HttpError, now: float, result: Response | Certificate | None
 ) -> Update:
     alike = any(
         (known.endpoint, known.reason) == (request.endpoint, error.reason) for known in target.backoffs.values()

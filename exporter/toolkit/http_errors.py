@@ -49,6 +49,32 @@ class Malformed(HttpError):
     reason = "malformed"
 
 
+class Refused(HttpError):
+    """401 or 403: the server rejects the credentials, or denies access."""
+
+    reason = "auth"
+
+
+class Unavailable(HttpError):
+    """The server may say when it takes requests again: `retry_after` holds the seconds, or None."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class RateLimited(Unavailable):
+    """429."""
+
+    reason = "rate_limited"
+
+
+class ServerError(Unavailable):
+    """5xx: the server is having problems."""
+
+    reason = "server_error"
+
+
 _KINDS: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[HttpError], str], ...]] = (
     (exceptions.Timeout, TimedOut, "no complete response in time"),
     ((exceptions.SSLError, urllib3.SSLError, ssl.SSLError), TlsFailed, "TLS handshake failed"),

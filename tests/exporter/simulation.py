@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 from exporter.collectors.contract import Certificate, Collector, Request, Response
 from exporter.collectors.settings import TargetSettings
-from exporter.errors import PollError
 from exporter.polling.rate_budget import Budget
 from exporter.polling.target_state import Target, begin, drop_future_state, next_action, update
+from exporter.toolkit.http_errors import HttpError
 
 START = 1_800_000_000.0
 
-Vendor = Callable[[Request, float], Response | Certificate | PollError]
+Vendor = Callable[[Request, float], Response | Certificate | HttpError]
 """(ask, when it arrives) → what the vendor says."""
 
 

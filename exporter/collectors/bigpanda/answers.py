@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter.collectors.lenient_json import count_of, objects, read_json, text_of
-from exporter.errors import Malformed
+from exporter.toolkit.http_errors import Malformed
 from exporter.toolkit.lenient import flag_of, time_of
 
 UNKNOWN = "unknown"

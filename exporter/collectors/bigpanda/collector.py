@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 from exporter.collectors.contract import UNSEEN, Get, Reason, Request, Response, confirmed
 from exporter.collectors.parts import any_behind, keeping_up
-from exporter.errors import Malformed
 from exporter.metrics.families import Family, gauge
 from exporter.metrics.health import Figure
+from exporter.toolkit.http_errors import Malformed
 from exporter.toolkit.text import counted
 
 from .answers import Found, read_environments, read_plans, read_search

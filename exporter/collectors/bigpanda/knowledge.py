@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from exporter.collectors.parts import Part, any_behind, furthest, keeping_up
-from exporter.errors import Malformed
+from exporter.toolkit.http_errors import Malformed
 from exporter.toolkit.text import LABEL_BYTES, cut_label
 
 from .answers import Found, Incident

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter.collectors.lenient_json import objects, read_object, text_of
-from exporter.errors import Malformed
+from exporter.toolkit.http_errors import Malformed
 from exporter.toolkit.lenient import flag_of, number_of, object_of, time_of
 
 SEVERITIES: Mapping[float, str] = {1: "low", 2: "medium", 3: "high", 4: "critical"}

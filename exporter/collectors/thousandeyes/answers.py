@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from exporter.collectors.lenient_json import objects, read_object, text_of
-from exporter.errors import Malformed
+from exporter.toolkit.http_errors import Malformed
 from exporter.toolkit.lenient import flag_of, number_of, object_of, objects_of, time_of
 
 SEVERITIES = ("critical", "major", "minor", "info")

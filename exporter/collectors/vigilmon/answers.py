@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from exporter.collectors.lenient_json import amount_of, count_of, objects, percent_of, read_object, text_of
-from exporter.errors import Malformed
+from exporter.toolkit.http_errors import Malformed
 from exporter.toolkit.lenient import flag_of, object_of, time_of
 
 _USERINFO = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)?[^/]*@")

@@ -13,9 +13,9 @@ from exporter.collectors.certificate_observations import (
     shown,
 )
 from exporter.collectors.contract import Certificate, Get, Probe, Request, Response
-from exporter.errors import Malformed
 from exporter.metrics.families import Family, Metric, gauge
 from exporter.metrics.health import Endpoint, Figure
+from exporter.toolkit.http_errors import Malformed
 from exporter.toolkit.text import counted, cut_label, named
 
 from .answers import History, Monitor, Page, read_incidents, read_monitors, read_uptime

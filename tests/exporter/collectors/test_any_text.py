@@ -14,7 +14,6 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
 from exporter.collectors.contract import Response
-from exporter.errors import Malformed
 from exporter.metrics.gzip_stream import begin, block, end
 from exporter.metrics.text_format import compose, render
 from exporter.polling.poller import Poller
@@ -22,6 +21,7 @@ from exporter.polling.rate_budget import Budget
 from exporter.polling.snapshot_files import Directory
 from exporter.polling.snapshots import Snapshot
 from exporter.polling.target_state import Target
+from exporter.toolkit.http_errors import Malformed
 from exporter.toolkit.text import LABEL_BYTES, valid_json
 from tests.exporter.collectors.test_contract import CASES, Case, named, places_in, replaced
 

@@ -8,8 +8,8 @@ from exporter.collectors.bigpanda.collector import ENVIRONMENTS, MAINTENANCE, SE
 from exporter.collectors.bigpanda.config import Settings
 from exporter.collectors.bigpanda.knowledge import ACTIVE, FOLDERS, Knowledge
 from exporter.collectors.contract import Reason, Response
-from exporter.errors import Malformed
 from exporter.polling.scheduler import choose
+from exporter.toolkit.http_errors import Malformed
 
 START = 1_795_176_000.0
 

@@ -40,8 +40,8 @@ from pydantic import TypeAdapter, ValidationError
 
 import exporter.collectors
 from exporter.collectors.contract import Certificate, Get, Probe, Request, Response
-from exporter.errors import Malformed
 from exporter.metrics.families import Family, Metric
+from exporter.toolkit.http_errors import Malformed
 from exporter.toolkit.text import valid_json
 
 COLLECTORS = Path(exporter.collectors.__file__).parent

@@ -1,7 +1,7 @@
 import pytest
 
 from exporter.collectors.lenient_json import amount_of, count_of, objects, percent_of, read_json, read_object, text_of
-from exporter.errors import Malformed
+from exporter.toolkit.http_errors import Malformed
 from exporter.toolkit.lenient import number_of
 
 

@@ -8,8 +8,8 @@ from exporter.collectors.packetvis import collector as under_test
 from exporter.collectors.packetvis.answers import read_report
 from exporter.collectors.packetvis.collector import Collector, Knowledge
 from exporter.collectors.packetvis.config import Settings
-from exporter.errors import Malformed
 from exporter.toolkit.config_types import Secret
+from exporter.toolkit.http_errors import Malformed
 
 URL = "https://api.packetvis.com/v1/any?key=tell-nobody"
 

@@ -10,8 +10,8 @@ from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
 from exporter.collectors.vigilmon.knowledge import Known, Uptime, with_uptime
 from exporter.collectors.vigilmon.rotation import MOST
-from exporter.errors import Malformed
 from exporter.toolkit.config_types import problems
+from exporter.toolkit.http_errors import Malformed
 
 
 def settings(**others):

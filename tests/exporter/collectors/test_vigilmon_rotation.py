@@ -9,8 +9,8 @@ import pytest
 from exporter.collectors.contract import Get, Request, Response
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
-from exporter.errors import ServerError
 from exporter.polling.scheduler import back_off, choose
+from exporter.toolkit.http_errors import ServerError
 
 pytestmark = pytest.mark.slow
 

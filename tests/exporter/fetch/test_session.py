@@ -6,22 +6,19 @@ from responses import matchers
 
 from exporter.collectors.contract import Get, Reason, Response
 from exporter.collectors.settings import TargetSettings
-from exporter.errors import (
-    ClientError,
-    ConnectFailed,
-    Malformed,
-    PollError,
-    RateLimited,
-    Refused,
-    ServerError,
-    TimedOut,
-    TlsFailed,
-)
 from exporter.fetch.error_mapping import check
 from exporter.fetch.session import Session, located
 from exporter.toolkit import http_errors
 from exporter.toolkit.config_types import Secret
-from exporter.toolkit.http_errors import HttpError
+from exporter.toolkit.http_errors import (
+    ClientError,
+    HttpError,
+    Malformed,
+    RateLimited,
+    Refused,
+    ServerError,
+    TimedOut,
+)
 from tests.toolkit.talking import answer, serving
 
 TOKEN = "s3cret-token"
@@ -48,7 +45,7 @@ def opened(address=VENDOR, **more):
 
 
 def failure(session, requested):
-    with pytest.raises(PollError) as caught:
+    with pytest.raises(HttpError) as caught:
         session.get(requested)
     return caught.value
 
@@ -268,7 +265,7 @@ DAY = "Thu, 01 Jan 1970"
 )
 def test_each_status_is_one_kind_of_error(status, headers, kind, retry_after):
     """Retry-After is read as seconds or as a date."""
-    with pytest.raises(PollError) as caught:
+    with pytest.raises(HttpError) as caught:
         check(request(), Response(1000.0, status, b"", headers))
     assert type(caught.value) is kind
     assert getattr(caught.value, "retry_after", None) == retry_after
@@ -295,9 +292,10 @@ def test_200_and_the_requests_own_statuses_are_responses(status):
 
 
 def test_every_error_below_http_is_an_outcome():
-    """The words are the transport's, the reason is the label of a metric."""
+    """Its reason is the label of a metric."""
     below = [one for one in vars(http_errors).values() if isinstance(one, type) and issubclass(one, HttpError)]
-    reasons = {one.reason for one in below if one is not HttpError}
-    assert reasons == {"timeout", "connect", "tls", "client_error", "malformed"}
-    assert set(below) - {HttpError} == {TimedOut, ConnectFailed, TlsFailed, ClientError, Malformed}
-    assert all(issubclass(one, PollError) for one in below)
+    reasons = {one.reason for one in below if one not in {HttpError, http_errors.Unavailable}}
+    assert reasons == {
+        *("timeout", "connect", "tls", "client_error", "malformed"),
+        *("auth", "rate_limited", "server_error"),
+    }

@@ -9,7 +9,6 @@ import trustme
 
 from exporter.collectors.contract import Certificate, Get, Probe, Reason, Response, TlsEndpoint
 from exporter.collectors.settings import ApiSettings
-from exporter.errors import ConnectFailed, Malformed, TimedOut
 from exporter.metrics.families import Family, Limited, gauge
 from exporter.polling.poller import Poller
 from exporter.polling.rate_budget import Budget
@@ -17,6 +16,7 @@ from exporter.polling.snapshot_files import Directory
 from exporter.polling.snapshots import Snapshot
 from exporter.polling.target_state import PROBES_AT_ONCE, Target
 from exporter.toolkit.config_types import Secret
+from exporter.toolkit.http_errors import ConnectFailed, Malformed, TimedOut
 from tests.waiting import eventually
 
 VALUE = gauge("c_value", "A value.", "name")

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.errors import (
+from exporter.polling.rate_budget import Budget, doubled
+from exporter.toolkit.http_errors import (
     ClientError,
     ConnectFailed,
     Malformed,
@@ -18,7 +19,6 @@ from exporter.errors import (
     TimedOut,
     TlsFailed,
 )
-from exporter.polling.rate_budget import Budget, doubled
 
 NOW = 1_800_000_000.0
 

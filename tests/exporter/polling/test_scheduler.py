@@ -1,8 +1,8 @@
 import pytest
 
 from exporter.collectors.contract import Get, Reason
-from exporter.errors import ClientError, Malformed, RateLimited, Refused, ServerError, TimedOut
 from exporter.polling.scheduler import Backoff, back_off, choose
+from exporter.toolkit.http_errors import ClientError, Malformed, RateLimited, Refused, ServerError, TimedOut
 
 NOW = 1_800_000_000.0
 

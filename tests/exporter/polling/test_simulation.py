@@ -10,8 +10,8 @@ from exporter.collectors.settings import ApiSettings
 from exporter.collectors.vigilmon.collector import Collector
 from exporter.collectors.vigilmon.config import Settings
 from exporter.collectors.vigilmon.rotation import rotation
-from exporter.errors import ServerError
 from exporter.polling.rate_budget import Budget
+from exporter.toolkit.http_errors import ServerError
 from tests.exporter.limits import Limiter, fullest
 from tests.exporter.simulation import START, simulate
 

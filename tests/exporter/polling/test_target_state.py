@@ -3,7 +3,6 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from exporter.collectors.contract import Certificate, Get, Probe, Reason, Response, TlsEndpoint
-from exporter.errors import RateLimited, TimedOut
 from exporter.polling.rate_budget import Budget
 from exporter.polling.scheduler import Backoff
 from exporter.polling.target_state import (
@@ -17,6 +16,7 @@ from exporter.polling.target_state import (
     refused,
     update,
 )
+from exporter.toolkit.http_errors import RateLimited, TimedOut
 
 NOW = 1_800_000_000.0
 

@@ -10,8 +10,7 @@ from exporter.config import collector
 from exporter.fetch.session import Session
 from exporter.metrics.page_cache import PageCache
 from exporter.polling.poller import Poller
-from exporter.polling.snapshot_document import fingerprint
-from exporter.polling.snapshots import Place
+from exporter.polling.snapshots import Place, fingerprint
 
 Identity = tuple[str, str]
 """A target's collector and account: unique, and the same across reloads."""

@@ -7,7 +7,7 @@ import pytest
 
 from exporter.collectors.settings import ApiSettings, TargetSettings
 from exporter.polling.rate_budget import Budget
-from exporter.polling.snapshot_document import decode, encode, fingerprint, name
+from exporter.polling.snapshots import decode, encode, fingerprint, name
 from exporter.toolkit.config_types import Secret
 
 

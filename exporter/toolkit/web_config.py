@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from exporter.toolkit.config_types import ConfigError, Duration, Secret, Section, Stamp, problems, stamp
+from exporter.toolkit.config_types import ConfigError, Duration, FilePath, Secret, Section, Stamp, problems, stamp
 from exporter.toolkit.http_settings import HEADER_NAME, load_authorities, load_key_pair
 from exporter.toolkit.wsgi import Headers
 from exporter.toolkit.yaml_file import load_yaml
@@ -83,14 +83,14 @@ def _san(name: Any) -> Any:
 
 
 class TlsServer(Section):
-    """`tls_server_config`. Paths are relative to the file that names them. As in Go, `prefer_server…` has no effect."""
+    """`tls_server_config`. As in Go, `prefer_server_cipher_suites` has no effect."""
 
     cert: str | None = None
-    cert_file: Path | None = None
+    cert_file: FilePath | None = None
     key: str | None = Field(None, repr=False)
-    key_file: Path | None = None
+    key_file: FilePath | None = None
     client_ca: str | None = None
-    client_ca_file: Path | None = None
+    client_ca_file: FilePath | None = None
     client_auth_type: ClientAuth = "NoClientCert"
     client_allowed_sans: tuple[Annotated[str, AfterValidator(_san)], ...] | None = None
     min_version: Version = "TLS12"
@@ -124,14 +124,14 @@ class TlsServer(Section):
         names = {_san(value) for kind, value in found if kind in _NAMES}
         return not names.isdisjoint(allowed)
 
-    def context(self, folder: Path) -> ssl.SSLContext:
+    def context(self) -> ssl.SSLContext:
         """Return the TLS context for connections. Raises OSError or ValueError if a file cannot be used."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version, context.maximum_version = _VERSIONS[self.min_version], _VERSIONS[self.max_version]
-        with _pem(self.cert, self.cert_file, folder) as cert, _pem(self.key, self.key_file, folder) as key:
+        with _pem(self.cert, self.cert_file) as cert, _pem(self.key, self.key_file) as key:
             load_key_pair(cert, key, context)
         if self.client_ca or self.client_ca_file:
-            with _pem(self.client_ca, self.client_ca_file, folder) as authorities:
+            with _pem(self.client_ca, self.client_ca_file) as authorities:
                 load_authorities(context, authorities)
         elif self.client_auth_type in _VERIFY:
             context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
@@ -147,10 +147,10 @@ class TlsServer(Section):
 
 
 @contextlib.contextmanager
-def _pem(inline: str | None, file: Path | None, folder: Path) -> Iterator[Path]:
+def _pem(inline: str | None, file: Path | None) -> Iterator[Path]:
     """Write an inline value to a temporary file: ssl reads certificates and keys only from files."""
     if file is not None:
-        yield folder / file
+        yield file
         return
     descriptor = os.memfd_create("pem")
     with os.fdopen(descriptor, "w") as memory:
@@ -240,10 +240,10 @@ class WebConfigFile:
             content = load_yaml(file)
             if content is None and self._seen:  # a shell empties a file before a command writes to it
                 raise ConfigError(["the file is empty; write {} for neither TLS nor users"])
-            config = WebConfig.model_validate(content or {})
+            config = WebConfig.model_validate(content or {}, context={"folder": file.parent})
             self._latest, self._seen = config, seen + _stamps(file, config)[1:]
             tls = config.tls_server_config
-            return config, tls.context(file.parent) if tls else None
+            return config, tls.context() if tls else None
         except ValidationError as error:
             raise ConfigError(problems(error)) from error
         except (OSError, ValueError) as error:
@@ -254,4 +254,4 @@ def _stamps(file: Path, config: WebConfig) -> list[Stamp | None]:
     """Return the stamp of each file."""
     tls = config.tls_server_config
     named = (tls.cert_file, tls.key_file, tls.client_ca_file) if tls else ()
-    return [stamp(path) for path in (file, *(file.parent / each for each in named if each))]
+    return [stamp(path) for path in (file, *named) if path]

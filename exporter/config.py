@@ -23,7 +23,6 @@ STARTER_HEAD = """\
 # A secret X is written X: literal, X: ${ENV_NAME} or X_file: PATH, a file that holds nothing else; paths are
 # relative to this file. Durations: 30s, 5m, 1h30m.
 """
-"""The head of a first exporter.yml."""
 _SHARD = re.compile(r"([0-9]{1,4})/([0-9]{1,4})")
 
 

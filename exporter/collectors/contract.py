@@ -84,7 +84,6 @@ class TlsEndpoint:
     address: str
     port: int
     starttls: StartTls | None = None
-    """The STARTTLS protocol, if any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,6 @@ from exporter.fetch.name_resolution import to_ascii
 from exporter.fetch.starttls import remaining
 
 MOST_BYTES: Final = 1_000_000
-"""Most bytes of a handshake."""
 VERDICT: Final = 1.0
 """Seconds to wait, with TLS 1.3, for the server's alert about our client certificate, or our lack of one."""
 Hello = Literal["current", "short", "old"]
@@ -47,7 +46,6 @@ class Handshake:
     verify_code: int = 0
     """OpenSSL's first objection (X509_V_ERR_…) to the chain, not counting the name; 0: none."""
     asks_for_certificate: bool = False
-    """The server requested a client certificate."""
     error: Exception | None = None
     """Why it failed, or the server's alert right after it; None on success."""
     unreadable: list[str] = field(default_factory=list)

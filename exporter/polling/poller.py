@@ -59,7 +59,6 @@ class Poller:
         self.settings = settings
         self.identity = (settings.collector, settings.account)
         self.discovers = isinstance(collector, Discovering)
-        """Whether the collector supports service discovery."""
         self._collector = collector
         self._session = session
         self._clock = clock

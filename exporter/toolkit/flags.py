@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 Address = tuple[str, int]
-"""Host and port to listen on."""
 
 _ADDRESS = re.compile(r"(?:\[(.*)\]|([^:]*)):([0-9]{1,5})")
 _LAST_PORT = 65535

@@ -113,7 +113,6 @@ class Attempt:
 
 
 CURRENT: ContextVar[Attempt] = ContextVar("attempt")
-"""The attempt of the running thread."""
 
 
 class _FinalResponse(http.client.HTTPResponse):

@@ -81,9 +81,7 @@ HttpUrl = Annotated[str, AfterValidator(http_url)]
 ProxyUrl = Annotated[Secret, AfterValidator(_proxy)]
 """An http or https proxy. It may contain a user name and password, so all of it is secret."""
 HeaderSecret = Annotated[Secret, AfterValidator(_header_value)]
-"""A secret sent in a header."""
 CaFile = Annotated[str, AfterValidator(_authorities)]
-"""A file of the certificates to trust, in PEM form."""
 
 
 class HttpClientSettings(Section):

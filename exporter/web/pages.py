@@ -23,7 +23,6 @@ from exporter.toolkit.text import cut_label, span
 from exporter.toolkit.wsgi import Answer, plain
 
 _SD: Final = "/sd/"
-"""The prefix of the paths of service discovery."""
 _TEMPLATES = Environment(loader=PackageLoader(__package__), autoescape=True, trim_blocks=True, auto_reload=False)
 _TEMPLATES.filters["span"] = span
 _STYLE, CONTENT_POLICY = styled(Path(__file__).with_name("templates") / "style.css")

@@ -1,8 +1,8 @@
 """The silence sync: brings Alertmanager's silences in line with BigPanda's snoozes when either may have changed."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from bridge.delivery.retry_policy import ceiling, retry_at
@@ -16,22 +16,13 @@ from bridge.periodic import CLOCK, Clock
 from exporter.toolkit.logs import Conditions
 
 _LOOK: Final = 15.0
-"""Seconds between two checks of Alertmanager when nothing has changed here: it may have lost our silences."""
+"""Seconds between two checks of Alertmanager when nothing has changed here: it may have lost our silences.
+
+They double with each check in which it rejects one, up to a quarter of an hour.
+"""
 _IDLE: Final = 300.0
 """The same while nothing is snoozed and we have no silences."""
-_FIRST_RETRY: Final = 15.0
-"""Seconds until a rejected silence is retried. They double with each further rejection, up to a quarter of an hour."""
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A silence that Alertmanager rejects, with its message in `words`. `retry_at`: by a monotonic clock."""
-
-    wanted: Wanted | None
-    words: str
-    failures: int
-    retry_at: float
 
 
 class SilenceSync:
@@ -51,14 +42,10 @@ class SilenceSync:
         self._alertmanager, self._states, self._metrics = alertmanager, states, metrics
         self._owner, self._source, self._sources = owner, source, sources
         self._synced: Mapping[str, Wanted] | None = None
-        self._refused: dict[str, Refusal] = {}
-        self._clock, self._look_at, self._failures = clock, clock.steady(), 0
+        self.refused: Mapping[str, str] = {}
+        """Why Alertmanager rejects a wanted silence, by alert key."""
+        self._clock, self._look_at, self._failures, self._rejections = clock, clock.steady(), 0, 0
         self._conditions = Conditions(_log)
-
-    @property
-    def refused(self) -> Mapping[str, str]:
-        """Return why Alertmanager rejects a wanted silence, by alert key."""
-        return {key: refusal.words for key, refusal in self._refused.items()}
 
     def close(self) -> None:
         """Close all connections; what Alertmanager rejects is no longer known."""
@@ -68,18 +55,19 @@ class SilenceSync:
     def turn(
         self, incidents: Sequence[IncidentRecord], now: float, stopping: Callable[[], bool] = lambda: False
     ) -> None:
-        """Execute the steps that are due. Rejected ones are retried later."""
+        """Bring Alertmanager in line, if it is time. What it rejects is tried again the next time."""
         keys = sorted({key for record in incidents if record.snoozed for key in record.keys})
         alerts = {key: replace(state.alert, labels=state.labels) for key, state in self._states(keys).items()}
         should = wanted(incidents, alerts, now, self._owner, self._sources)
         if self._clock.steady() < self._look_at and (self._failures or should == self._synced):
             return
         try:
-            ours = self._alertmanager.ours()
-            for step in self._due(plan(should, ours)):
+            ours, refused = self._alertmanager.ours(), {}
+            for step in plan(should, ours):
                 if stopping():
                     break
-                self._do(step, now)
+                if reason := self._do(step, now):
+                    refused[step.key] = reason
         except DeliveryError as error:
             self._failures += 1
             self._metrics.silence_failures.labels(self._source).inc()
@@ -89,42 +77,22 @@ class SilenceSync:
             unavailable = f"Alertmanager unavailable, not silencing snoozes of {self._source}: {error}"
             self._conditions.report("alertmanager", unavailable)
         else:
+            for key in self.refused.keys() - refused.keys():
+                self._conditions.report(key, "")
+            self.refused, self._rejections = refused, self._rejections + 1 if refused else 0
             self._synced, self._failures = should, 0
-            self._look_at = self._clock.steady() + (_LOOK if should or ours else _IDLE)
+            self._look_at = self._clock.steady() + (_LOOK * ceiling(self._rejections) if should or ours else _IDLE)
             self._conditions.report("alertmanager", "")
-        self._metrics.silence_refusals.labels(self._source).set(len(self._refused))
+            self._metrics.silence_refusals.labels(self._source).set(len(refused))
 
-    def _due(self, steps: Iterable[Step]) -> Iterator[Step]:
-        """Yield the steps to take now; a rejected one waits for its retry as long as it stays the same."""
-        due = list(steps)
-        for key in self._refused.keys() - {step.key for step in due}:
-            # The step is no longer needed: the silence is no longer wanted, or another replica has created it.
-            self._forget(key)
-        for step in due:
-            refusal = self._refused.get(step.key)
-            if refusal is not None and refusal.wanted != step.wanted:
-                self._forget(step.key)
-            elif refusal is not None and self._clock.steady() < refusal.retry_at:
-                continue
-            yield step
-
-    def _do(self, step: Step, now: float) -> None:
+    def _do(self, step: Step, now: float) -> str:
+        """Execute a step; return why Alertmanager rejects it, "" if it does not. Raises DeliveryError otherwise."""
         try:
             self._alertmanager.do(step, now)
-        except DeliveryError as error:
-            if not isinstance(error, Rejected):
-                raise
+        except Rejected as error:
             self._metrics.silence_failures.labels(self._source).inc()
-            before = self._refused.get(step.key)
-            failures = before.failures + 1 if before else 1
-            retry = self._clock.steady() + _FIRST_RETRY * ceiling(failures)
-            self._refused[step.key] = Refusal(step.wanted, str(error), failures, retry)
             self._conditions.report(step.key, f"Silence for {step.key} rejected, not {step.verb}: {error}")
-        else:
-            self._forget(step.key)
-            self._metrics.silences.labels(self._source, step.verb).inc()
-            _log.info("Silence for %s %s: %s", step.key, step.verb, step.reason)
-
-    def _forget(self, key: str) -> None:
-        if self._refused.pop(key, None):
-            self._conditions.report(key, "")
+            return str(error)
+        self._metrics.silences.labels(self._source, step.verb).inc()
+        _log.info("Silence for %s %s: %s", step.key, step.verb, step.reason)
+        return ""

@@ -37,6 +37,8 @@ _PATIENCE: Final = 6
 """Failures in a row, about half a minute, after which those too are blamed on the events."""
 _APART: Final = 2.0
 """Seconds between resolving at an old destination and resending to the new one."""
+_CLOCK_STEP: Final = 2.0
+"""Seconds of drift between wall and monotonic clock that do not count as a step."""
 _log = logging.getLogger(__name__)
 
 
@@ -56,13 +58,14 @@ class Delivery(PeriodicThread):
         self._restate_at: float | None = None
         self._metrics, self._clock = metrics, clock
         self._limiter = RateLimiter(config.bigpanda.events_per_minute)
+        self._offset = clock.wall() - clock.steady()
         self._use(config)
         # The start is a change too: an earlier run may have had another configuration.
         self._changes = deque([config])
         self._requests: deque[list[ClaimedEvent]] = deque()
         self._lease_ends = 0.0
         self._pending_writes: deque[Callable[[], object]] = deque()
-        super().__init__("delivery", "Delivery", self.tick, at_end=self.close)
+        super().__init__("delivery", "Delivery", self.tick, at_end=self.close, retry=_IDLE)
 
     def _use(self, config: Config) -> None:
         self._config, self._settings, self._name = config, config.bigpanda, config.destination
@@ -105,6 +108,9 @@ class Delivery(PeriodicThread):
 
     def _deliver(self) -> float:
         now, steady = self._clock.wall(), self._clock.steady()
+        step, self._offset = now - steady - self._offset, now - steady
+        if abs(step) > _CLOCK_STEP:
+            _log.warning("System clock stepped %s by %.0f seconds", "back" if step < 0 else "ahead", abs(step))
         if rest := self._limiter.wait(steady, len(self._requests[0]) if self._requests else None):
             return rest
         circuit = self._outbox.status.circuit(self._name)

@@ -810,16 +810,20 @@ def test_a_circuit_is_open_until_its_time(not_before, rest):
 
 
 @pytest.mark.parametrize("back", [3.0, 30.0, 3600.0, 86400.0])
-def test_clock_set_back_delays_nothing(scene, back):
-    """Neither the pause of a destination nor a retry."""
+def test_clock_set_back_delays_nothing(scene, caplog, back):
+    """Neither the pause of a destination nor a retry; the step is logged, a drift of less than two seconds is not."""
     scene.panda.mood = refuse(Stopped("BigPanda answered 401", status=401))
     scene.accept("a")
     scene.live(2)
     scene.panda.mood = lambda events: "accepted"
-    scene.clock.set_back = back
+    scene.clock.set_back = 1.9
+    scene.live(1)
+    assert "stepped" not in caplog.text
+    scene.clock.set_back += back
     scene.accept("b")
     scene.live(61)
     assert sorted(scene.panda.names()) == ["prod:a", "prod:b"]
+    assert f"System clock stepped back by {back:.0f} seconds" in caplog.text
     assert scene.metrics.registry.get_sample_value("vendorwatch_bridge_delivery_latency_seconds_sum") >= 0
 
 

@@ -9,7 +9,7 @@ from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
 from bridge.receivers.settings import ReceiverSettings
 
-_NOT_SENDERS: Final = {"bigpanda_body", "contract", "lenient", "settings"}
+_NOT_SENDERS: Final = {"contract", "lenient", "settings"}
 
 
 class Sender(Protocol):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.domain.incident import ForeignAlert, IncidentDetails, RelatedChange, merge_details
-from bridge.receivers.bigpanda_body import details, quota_available
+from bridge.receivers.bigpanda import details, quota_available
 
 NOW = 1_700_000_000.0
 V1 = json.loads((Path(__file__).parent / "testdata/bigpanda/v1.json").read_text())

@@ -28,7 +28,6 @@ from exporter.toolkit.config_types import (
 from exporter.toolkit.flags import Address
 from exporter.toolkit.http_settings import HeaderSecret, HttpClientSettings, HttpUrl
 
-_HERE = Path()
 _FORMS = ("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")
 
 
@@ -127,7 +126,7 @@ def load_for(path: Path, addresses: Iterable[Address]) -> Config:
     return config
 
 
-def read(content: object, folder: Path = _HERE) -> Config:
+def read(content: object, folder: Path = Path()) -> Config:
     """Check the content of a bridge.yml in `folder`. Raises ConfigError with one line for each problem."""
     if not isinstance(content, Mapping):
         raise ConfigError(["file: not a mapping: must begin with database:"])

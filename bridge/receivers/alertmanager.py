@@ -68,7 +68,7 @@ class Identity(Section):
 
 
 class Watchdog(Section):
-    """The always-firing alert, each label set of which must keep arriving until it is silent for `forget_after`."""
+    """The always-firing alert. A label set may be silent for `max_silence`; after `forget_after` it is forgotten."""
 
     alertname: str = Field("Watchdog", min_length=1)
     max_silence: Duration = Field(300.0, gt=0)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from exporter.app import DEFAULT, App, leadership, summary
-from exporter.config import ALONE, known, load, shard, starter_for
+from exporter.collectors.sharding import ALONE, shard
+from exporter.config import known, load, starter_for
 from exporter.toolkit import flags, logs, program, starter
 from exporter.toolkit.config_types import ConfigError, Secret
 from exporter.toolkit.web_config import WebConfigFile

@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.config import Config, Shard, load
+from exporter.collectors.sharding import Shard
+from exporter.config import Config, load
 from exporter.metrics.exporter_metrics import Running
 from exporter.metrics.page_cache import PageCache
 from exporter.polling.snapshot_files import Directory

@@ -1,12 +1,9 @@
-"""exporter.yml → frozen models, every problem of the file at once; and the targets' shards.
+"""exporter.yml → frozen models, every problem of the file at once.
 
 The collectors are the folders under `exporter/collectors/`; a new one needs no registration here.
 """
 
-import argparse
-import hashlib
 import pkgutil
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module, resources
@@ -15,6 +12,7 @@ from pathlib import Path
 import exporter.collectors
 from exporter.collectors.contract import Collector
 from exporter.collectors.settings import TargetSettings
+from exporter.collectors.sharding import Shard
 from exporter.toolkit import starter, yaml_file
 from exporter.toolkit.config_types import ConfigError, SectionList
 
@@ -23,42 +21,7 @@ STARTER_HEAD = """\
 # A secret X is written X: literal, X: ${ENV_NAME} or X_file: PATH, a file that holds nothing else; paths are
 # relative to this file. Durations: 30s, 5m, 1h30m.
 """
-_SHARD = re.compile(r"([0-9]{1,4})/([0-9]{1,4})")
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """Exporter `number`, counted from 1, of the `count` that divide the targets among them."""
-
-    number: int = 1
-    count: int = 1
-
-    def __str__(self) -> str:
-        return f"{self.number}/{self.count}"
-
-    def owns(self, *key: str) -> bool:
-        """Return whether `key`, such as a collector and an account, belongs to this exporter.
-
-        It belongs to the one whose number, hashed with the key, gives the highest value (rendezvous hashing). So all
-        agree, across restarts and releases, and an additional exporter takes only its own share from each.
-        """
-        texts = ("\0".join((str(number), *key)) for number in range(1, self.count + 1))
-        weights = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in texts]
-        return weights.index(max(weights)) + 1 == self.number
-
-
-ALONE = Shard()
-
-
-def shard(text: str) -> Shard:
-    """Parse `K/N`, such as `1/3`. Raises ArgumentTypeError with an example."""
-    match = _SHARD.fullmatch(text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text}: write it like 1/3: this exporter's number, and their count")
-    number, count = int(match[1]), int(match[2])
-    if not 1 <= number <= count:
-        raise argparse.ArgumentTypeError(f"{text}: the first number must be between 1 and the second")
-    return Shard(number, count)
+"""The head of a first exporter.yml."""
 
 
 @dataclass(frozen=True, slots=True)

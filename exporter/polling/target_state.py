@@ -9,7 +9,7 @@ from traceback import walk_tb
 from typing import Final
 
 from exporter.collectors.contract import Certificate, Collector, Get, Knowledge, Probe, Reason, Request, Response
-from exporter.fetch.session import check
+from exporter.fetch.error_mapping import check
 from exporter.polling.rate_budget import Budget
 from exporter.polling.scheduler import BAD_REQUEST, Backoff, Identity, back_off, choose
 from exporter.toolkit.http_errors import HttpError, Malformed, Refused

@@ -3,26 +3,24 @@
 No response waits for a vendor: all are built from data already in memory.
 """
 
-import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 from wsgiref.types import WSGIEnvironment
 
 from jinja2 import Environment, PackageLoader
 
 from exporter.metrics.health import Figure, Health
-from exporter.metrics.page_cache import PageCache, Source
+from exporter.metrics.page_cache import PageCache
 from exporter.toolkit import management
 from exporter.toolkit.front import Lane, Route
 from exporter.toolkit.management import READ, Management
 from exporter.toolkit.page_style import styled
-from exporter.toolkit.text import cut_label, span
-from exporter.toolkit.wsgi import Answer, plain
+from exporter.toolkit.text import span
+from exporter.toolkit.wsgi import Answer
+from exporter.web import discovery
 
-_SD: Final = "/sd/"
 _TEMPLATES = Environment(loader=PackageLoader(__package__), autoescape=True, trim_blocks=True, auto_reload=False)
 _TEMPLATES.filters["span"] = span
 _STYLE, CONTENT_POLICY = styled(Path(__file__).with_name("templates") / "style.css")
@@ -35,7 +33,7 @@ _HEADERS = (
 
 def route(path: str) -> Route:
     """Return how a path is served: those that Prometheus and probes request in the event loop."""
-    if path == "/" or path.startswith(_SD):
+    if path == "/" or path.startswith(discovery.BELOW):
         return Route(path=path, methods=READ)
     return management.route(path, Lane.LOOP) or Route(path=path, missing="not found")
 
@@ -51,7 +49,7 @@ def application(
     def own(environ: WSGIEnvironment) -> Answer:
         path, sources = environ["PATH_INFO"], page_cache.sources()
         if path != "/":
-            return discovery(path, sources)
+            return discovery.answer(path, sources)
         page = landing_page([(source.health(), source.figures()) for source in sources], clock(), roles())
         return Answer(200, _HEADERS, [page.encode("utf-8", "replace")])
 
@@ -72,26 +70,3 @@ def landing_page(targets: Sequence[tuple[Health, Sequence[Figure]]], now: float,
         as_of=f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M:%SZ}",
         style=_STYLE,
     )
-
-
-def discovery(path: str, sources: Iterable[Source]) -> Answer:
-    """Return Prometheus's http_sd for `/sd/<collector>` or `/sd/<collector>/<account>`: a group for each endpoint."""
-    collector, slash, account = path.removeprefix(_SD).encode("latin-1").decode("utf-8", "replace").partition("/")
-    named = [
-        source
-        for source in sources
-        if source.discovers and source.identity[0] == collector and (not slash or source.identity[1] == account)
-    ]
-    if not named:
-        return plain(404, "No target of that name supports service discovery.")
-    found = [(source.identity, source.endpoints()) for source in named]
-    waiting = [" ".join(identity) for identity, endpoints in found if endpoints is None]
-    if waiting:
-        return plain(503, f"Endpoints not known yet, keep the previous targets: {', '.join(waiting)}")
-    groups = []
-    for (_, account), endpoints in found:
-        for endpoint in endpoints or ():
-            labelled = (("account", account), *endpoint.labels)
-            labels = {f"__meta_{collector}_{name}": cut_label(value) for name, value in labelled}
-            groups.append({"targets": [endpoint.address], "labels": labels})
-    return Answer(200, [(b"content-type", b"application/json")], [json.dumps(groups).encode()])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import exporter.collectors
 from exporter import config
-from exporter.config import ALONE, Shard
+from exporter.collectors.sharding import ALONE, Shard
 from exporter.toolkit.config_types import ConfigError
 
 BAD = sorted((Path(__file__).parent / "badconfigs").glob("*.yml"))

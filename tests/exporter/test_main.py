@@ -17,7 +17,7 @@ import requests
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from exporter.__main__ import main
-from exporter.config import Shard
+from exporter.collectors.sharding import Shard
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,8 @@ from pydantic import TypeAdapter, ValidationError
 from exporter import config
 from exporter.collectors.certificate_observations import observe
 from exporter.collectors.certificates.collector import Collector, Known
-from exporter.collectors.certificates.config import Settings, endpoint, place
+from exporter.collectors.certificates.config import Settings
+from exporter.collectors.certificates.endpoints import endpoint, place
 from exporter.collectors.contract import Certificate, TlsEndpoint
 from exporter.toolkit.config_types import problems
 

@@ -6,7 +6,8 @@ from responses import matchers
 
 from exporter.collectors.contract import Get, Reason, Response
 from exporter.collectors.settings import TargetSettings
-from exporter.fetch.session import Session, check, located
+from exporter.fetch.error_mapping import check
+from exporter.fetch.session import Session, located
 from exporter.toolkit import http_errors
 from exporter.toolkit.config_types import Secret
 from exporter.toolkit.http_errors import (

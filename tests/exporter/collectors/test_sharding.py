@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config import ALONE, Shard, shard
+from exporter.collectors.sharding import ALONE, Shard, shard
 
 KEYS = st.lists(st.text(), min_size=1, max_size=3)
 IDS = [str(number) for number in range(3000)]
@@ -49,11 +49,14 @@ def test_key_parts_are_not_confused():
 
 def test_owners_are_the_same_in_another_process():
     """They survive a restart and another hash seed; this test fixes them for good."""
-    code = "from exporter.config import Shard; print(*[n for n in range(20) if Shard(2, 3).owns('v', 'a', str(n))])"
+    code = (
+        "from exporter.collectors.sharding import Shard; "
+        "print(*[n for n in range(20) if Shard(2, 3).owns('v', 'a', str(n))])"
+    )
     outputs = [
         subprocess.run(
             [sys.executable, "-c", code],
-            cwd=Path(__file__).parents[2],
+            cwd=Path(__file__).parents[3],
             env={"PYTHONHASHSEED": seed},
             capture_output=True,
             text=True,

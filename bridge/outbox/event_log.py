@@ -6,6 +6,7 @@ from typing import Any, Final
 from sqlalchemy import Select, func, select
 
 from bridge.domain.alert import Alert
+from bridge.domain.alert_state import Kind
 from bridge.outbox.queue import first, sending_order
 from bridge.outbox.repository import Page, PageRequest, Repository, columns
 from bridge.outbox.rows import alert_of
@@ -16,7 +17,7 @@ _NEWEST: Final = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRow:
-    """One event with its state and reason. `behind` and `in_flight`: why it is not sent yet."""
+    """One event with its state and reason. `held`, `behind` and `in_flight`: why it is not sent yet."""
 
     id: int
     key: str
@@ -31,6 +32,11 @@ class EventRow:
     body: str
     behind: bool = False
     in_flight: bool = False
+
+    @property
+    def held(self) -> bool:
+        """Whether it is an untried update that waits for its receiver's `update_interval`."""
+        return self.kind == Kind.UPDATE and self.attempts == 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from bridge.domain.alert import Alert
-from bridge.domain.alert_state import Kind
 from bridge.domain.dedup import Reason
 from bridge.outbox.event_log import EventRow
 from bridge.outbox.repository import SHOWN
@@ -69,9 +68,8 @@ def queue_reason(event: EventRow, circuit: Circuit, now: float) -> tuple[str, fl
     if event.behind:
         return "waiting for an earlier event of the same alert", None
     if event.not_before > now:
-        held = event.kind == Kind.UPDATE and event.attempts == 0
         tried = f"tried {times(event.attempts)}: {event.reason}"
-        return "held by the receiver's update_interval" if held else tried, event.not_before
+        return "held by the receiver's update_interval" if event.held else tried, event.not_before
     if not circuit.up:
         return "BigPanda is unavailable", circuit.not_before if circuit.not_before > now else None
     return f"due, tried {times(event.attempts)}" if event.attempts else "due", None

@@ -1,6 +1,10 @@
 """The bridge's store for tests: one database, opened, and every repository of it."""
 
-from sqlalchemy import update
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sqlalchemy import make_url, update
 
 from bridge.domain.alert import UnreadableAlert
 from bridge.domain.event import EventMapping
@@ -10,10 +14,21 @@ from bridge.outbox.outbox import Outbox
 from bridge.outbox.schema import versions
 
 
+@cache
+def empty():
+    """Return the file of an empty database: most of the time of opening one goes into creating its tables."""
+    with TemporaryDirectory() as folder:
+        Database(f"sqlite:///{folder}/empty.db").close()
+        return Path(folder, "empty.db").read_bytes()
+
+
 class Store(Outbox):
     """The outbox in the database at `url`."""
 
     def __init__(self, url):
+        file = Path(make_url(url).database)
+        if url.startswith("sqlite:") and not file.exists():
+            file.write_bytes(empty())
         super().__init__(Database(url))
 
     def state(self, key):

@@ -1,4 +1,7 @@
-"""bridge.yml → frozen models, every problem of the file at once."""
+"""bridge.yml → frozen models, every problem of the file at once.
+
+The receivers are the modules of `bridge.receivers`; a new one needs no registration here.
+"""
 
 import hashlib
 import ipaddress

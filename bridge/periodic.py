@@ -1,4 +1,7 @@
-"""The periodic thread: one loop for everything that runs at intervals, which survives any exception of a tick."""
+"""The periodic thread: one loop for everything that runs at intervals.
+
+It survives any exception of a tick, rests until the next tick or a wake, and logs when a condition begins and ends.
+"""
 
 import logging
 import random

@@ -92,7 +92,10 @@ class Refusals:
         return replace(self, guilty=self.guilty - {one})
 
     def blame_destination(self, one: int, *, others: bool) -> bool:
-        """Return whether this rejection, the last recorded, is the destination's fault. `others`: some are untried."""
+        """Return whether the rejection of this event, the last recorded, is the destination's fault.
+
+        `others`: there are untried events, any of which may be accepted.
+        """
         if one in self.guilty or not self.alike:
             return False
         if self.cause in self.event_causes:

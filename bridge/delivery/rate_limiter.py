@@ -1,4 +1,7 @@
-"""The rate limiter: a token bucket with a small burst, and never more in any minute than allowed, by a steady clock."""
+"""The rate limiter: a token bucket with a small burst, and never more in any minute than allowed.
+
+Its times are by a monotonic clock, so a step of the wall clock neither blocks events nor lets too many through.
+"""
 
 import math
 from collections import deque

@@ -1,4 +1,7 @@
-"""The mapping of an Alert to a BigPanda event within BigPanda's limits, whatever its labels contain. Pure."""
+"""The mapping of an Alert to a BigPanda event: identity, status, and BigPanda's limits. Pure.
+
+Whatever the labels contain, the event respects the limits of BigPanda's Alerts API and tags.
+"""
 
 import hashlib
 import re
@@ -54,7 +57,10 @@ DEFAULT_STATUSES: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventMapping:
-    """A receiver's mapping of alerts to events. `statuses`: of each severity, in lower case, a status or `NONE`."""
+    """A receiver's mapping of alerts to events: app key, statuses, properties.
+
+    `statuses` maps a lower-case severity to a status or to `NONE`.
+    """
 
     app_key: str
     statuses: abc.Mapping[str, str]

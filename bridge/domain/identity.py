@@ -20,7 +20,10 @@ def with_member(members: Mapping[str, Member], alert: Alert, status: Status | No
 
 
 def speaker(key: str, members: Mapping[str, Member]) -> Member:
-    """Return the worst firing member, of equals the first, so that a new one changes nothing, as shown under `key`."""
+    """Return the worst of the firing members, as the alert that BigPanda shows under `key`.
+
+    Among equally bad ones it is the one that began first, so that a new one changes nothing.
+    """
     worst = min(
         members.values(),
         key=lambda member: (_WORST_FIRST.index(member.status), member.alert.starts_at, member.alert.key),
@@ -29,7 +32,10 @@ def speaker(key: str, members: Mapping[str, Member]) -> Member:
 
 
 def identity_key(alert: Alert, owners: Mapping[str, str], states: Mapping[str, AlertState]) -> str:
-    """Return an alert's key in BigPanda; an open one keeps its own. `owners`: of each firing member, its identity."""
+    """Return the key of an alert in BigPanda. An open alert keeps the identity under which it was opened.
+
+    `owners`: the shared identity of each firing member, by the member's own key.
+    """
     if alert.key in owners:
         return owners[alert.key]
     alone = states.get(alert.key)

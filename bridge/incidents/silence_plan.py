@@ -42,7 +42,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Silence(Wanted):
-    """One of ours in Alertmanager. `starts_at`: as it writes it; `matchers` empty: not of the kind that we create."""
+    """One of our silences in Alertmanager, active or pending. `starts_at`: as Alertmanager writes it.
+
+    `matchers` empty: not of the kind that we create.
+    """
 
     id: str
     starts_at: str

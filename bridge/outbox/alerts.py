@@ -69,7 +69,10 @@ class Alerts(Repository):
             self._change(self._database.upsert(last_heard, "key"), [{"key": key, "at": now} for key in sorted(keys)])
 
     def page(self, words: Sequence[str], request: PageRequest) -> Page[AlertState]:
-        """Return open alerts with the words in key, name or a label's `name=value`; most urgent, then youngest."""
+        """Return open alerts that have each of `words` in key, name or labels; most urgent, then youngest first.
+
+        A label is searched as `name=value`, everything regardless of case.
+        """
         query = select(*columns(alert_states, AlertState)).where(opened)
         query = query.order_by(_URGENCY, alert_states.c.starts_at.desc(), alert_states.c.key)
         if not words:

@@ -1,4 +1,7 @@
-"""Group commit: one disk flush serves all webhooks that arrived during the last one, and no thread waits for it."""
+"""Group commit: webhooks that arrive while the disk is busy are committed together in one transaction.
+
+So one disk flush serves them all, and a sender is answered only once its webhook is durable. No thread waits for that.
+"""
 
 import logging
 from collections import deque
@@ -24,7 +27,10 @@ class GroupCommit(PeriodicThread):
         self._waiting: deque[_Pending] = deque()
 
     def submit(self, notification: Notification, now: float) -> Future[Outcome]:
-        """Return a future, done once the notification is durable; its exception is Unavailable if nothing is kept."""
+        """Return a future that is done once the notification is durable.
+
+        Its exception is Unavailable if that is impossible; then nothing of it is kept.
+        """
         settled: Future[Outcome] = Future()
         settled.set_running_or_notify_cancel()  # the others of its batch must not fail because its sender is gone
         if self.stopping:

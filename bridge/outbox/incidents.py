@@ -1,4 +1,7 @@
-"""BigPanda's incidents in the store, and the callbacks due: both written in the transaction of their webhook."""
+"""BigPanda's incidents in the store: their records from webhooks, and the callbacks that are due.
+
+An incident and its callback are written in the same transaction as its webhook.
+"""
 
 import json
 from collections.abc import Iterable, Sequence

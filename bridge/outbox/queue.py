@@ -79,7 +79,10 @@ class Queue(Repository):
         return [ClaimedEvent(**(row._asdict() | {"attempts": row.attempts + 1}), token=token) for row in rows]
 
     def record(self, claimed: Sequence[ClaimedEvent], outcome: str, *, destination: str = "", now: float) -> int:
-        """Record events that a destination accepted, and the alerts open there; return how many were still ours."""
+        """Record events that a destination accepted, or knew as a "duplicate", and the alerts now open there.
+
+        Returns the number of events for which our lease was still valid.
+        """
         with self._database.write() as connection:
             # Lock in the same order as ingest, to avoid deadlocks.
             for event in sorted(claimed, key=lambda event: event.key):

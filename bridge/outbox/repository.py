@@ -24,7 +24,10 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Some rows, and the number of all, or of as many as were counted. `partial`: the search ended early."""
+    """Some rows, and their total number; a lower bound if counting would cost too much.
+
+    `partial`: the search ended before it had covered everything.
+    """
 
     rows: Sequence[T]
     total: int

@@ -28,7 +28,10 @@ _NETWORK = frozenset(
 
 
 class Files:
-    """The database file and its log. SQLite goes on writing to a deleted file, while new connections read another."""
+    """The database file and its write-ahead log. SQLite goes on writing to a file that was deleted or replaced.
+
+    A later connection would create a new file, and read from another one than we write to.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -112,7 +115,10 @@ def journal_mode(version: tuple[int, ...]) -> str:
 
 
 def engine(url: URL, files: Files, *, writes: bool, patience: float) -> Engine:
-    """Return an engine with one writing, or a few reading, connections that wait `patience` seconds for a writer."""
+    """Return an engine for a file: one writing connection, or a few reading ones.
+
+    `patience`: seconds to wait for another writer.
+    """
     made = create_engine(
         url,
         module=sqlite3,

@@ -82,7 +82,10 @@ class Watchdog(Section):
 
 
 class Settings(HttpAuthSettings):
-    """One Alertmanager, or one cluster. `silenced`: what an alert that it silences becomes in BigPanda."""
+    """One Alertmanager, or one cluster of peers.
+
+    `silenced`: BigPanda's status of an alert silenced in Alertmanager: unchanged, or acknowledged.
+    """
 
     severity_label: str = Field("severity", min_length=1)
     reconcile: Reconcile | None = None

@@ -40,7 +40,10 @@ _LONGEST_IDENTITY: Final = 512
 
 
 class Settings(HttpAuthSettings):
-    """One source that uses BigPanda's Alerts API. Its events are passed on at once, under the receiver's `app_key`."""
+    """One source of events that uses BigPanda's Alerts API. The body's `app_key` is replaced by the receiver's.
+
+    Events are passed on at once, as BigPanda would process them, unless `update_interval` is set.
+    """
 
     severities: ClassVar[Mapping[str, BigPandaStatus]] = {"unknown": "unknown", "acknowledged": "acknowledged"}
 

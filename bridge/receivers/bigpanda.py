@@ -39,7 +39,10 @@ _TRIGGERS: Final = {"incident#closed": False, "incident#reopen": True}
 
 
 class Callback(HttpClientSettings):
-    """BigPanda's callback service. `api_key`: a user's; `app_key`: the outbound integration's; `timeout`: of a call."""
+    """BigPanda's callback service, which waits for the confirmation of a new share.
+
+    `api_key`: a user's; `app_key`: the outbound integration's. `timeout`: seconds for one call.
+    """
 
     url: HttpUrl = "https://api.bigpanda.io/resources/v2.1/outbound/callback"
     api_key: HeaderSecret
@@ -48,7 +51,10 @@ class Callback(HttpClientSettings):
 
 
 class Silences(AlertmanagerClientSettings):
-    """The Alertmanager (one of its peers) that gets silences. `sources`: whose alerts it knows; None: all."""
+    """The Alertmanager that gets silences for snoozes in BigPanda; its peers share them among themselves.
+
+    `sources`: whose alerts it knows; by default every Alertmanager receiver's. `timeout`: seconds for one request.
+    """
 
     alertmanager: Annotated[HttpUrl, AfterValidator(lambda url: url.rstrip("/"))]
     sources: tuple[str, ...] | None = Field(None, min_length=1)
@@ -56,7 +62,10 @@ class Silences(AlertmanagerClientSettings):
 
 
 class Settings(HeaderCredentials, ReceiverSettings):
-    """One outbound integration. `reopen_after`: seconds until alerts that outlive an incident are resent; 0: never."""
+    """One outbound integration of BigPanda. A request must have all of `headers`.
+
+    `reopen_after`: seconds after which a still firing alert is resent if its incident was closed manually; 0: never.
+    """
 
     needs_all: ClassVar[bool] = True
 

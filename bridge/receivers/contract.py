@@ -1,4 +1,8 @@
-"""The contract of a sender's module: a new one in this package is found by its name, and tested against this."""
+"""The contract of a sender's module, and the translation of its webhooks.
+
+A new sender is one new module of this package with `Settings` and `translate`: it is found by its name, and
+`tests/bridge/receivers/test_contract.py` checks it against this contract.
+"""
 
 import pkgutil
 from importlib import import_module

@@ -136,7 +136,10 @@ class HeaderCredentials(Section):
 
 
 class AlertmanagerClientSettings(HttpCredentials, HeaderCredentials, HttpClientSettings):
-    """How to reach an Alertmanager. `headers`: of every request, such as Mimir's tenant; `max_response`: in bytes."""
+    """Connection settings of an Alertmanager. `max_response`: largest response in bytes.
+
+    `headers`: sent with every request, such as the tenant of Mimir, or the token of a proxy.
+    """
 
     max_response: ByteSize = Field(ByteSize(64_000_000), gt=0)
 

@@ -177,7 +177,10 @@ def _each(entries: Any, part: str) -> Iterator[str]:
 
 
 def _time(entry: Mapping[str, Any], member: str) -> float | None:
-    """Return epoch seconds, None if missing or in an unknown zone: only the zoned form names the organisation's."""
+    """Return epoch seconds, None if missing or in an unknown time zone.
+
+    The vendor uses the organisation's time zone, and names it only in the zoned form.
+    """
     date, _, zone = short_text_of(entry.get(f"{member}Zoned")).rpartition(" ")
     if date:
         return time_of(date + _ZONES[zone]) if zone in _ZONES else None

@@ -150,7 +150,10 @@ def _whole(value: Any) -> int | None:
 
 
 def _split(value: Any) -> SplitResult | None:
-    """Return the parts of a URL, even without a scheme, that hold no secret: no user, query, fragment; or None."""
+    """Return the parts of a URL, which may lack its scheme; None for anything else.
+
+    Without its user, query and fragment, which may contain secrets.
+    """
     text = short_text_of(value)
     try:
         url = urlsplit(text if "://" in text else f"https://{text}")

@@ -201,7 +201,10 @@ def status(answer: Any) -> Peer:
 
 @lru_cache(maxsize=8)
 def _routing(config: str) -> tuple[float, frozenset[str] | None]:
-    """Return a configuration's longest group interval and its receivers with a webhook; cached: parsing is slow."""
+    """Return the longest group interval of a configuration's routes, and its receivers with a webhook.
+
+    Cached, because parsing the YAML is slow.
+    """
     parsed = {}
     with suppress(ValueError):
         parsed = object_of(parse_foreign(config))

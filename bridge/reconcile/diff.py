@@ -109,7 +109,10 @@ def read_poll(
     ours: Callable[[Alert, frozenset[str]], bool],
     since: Mapping[str, float],
 ) -> Poll:
-    """Combine the responses of `queried` Alertmanagers. `since`: when those active in the last poll became active."""
+    """Combine the responses of the Alertmanagers, `queried` of them in all. An alert suppressed by one is not active.
+
+    `since`: when the alerts active in the previous poll became active.
+    """
     listed = [found for peer in peers for found in peer.listed]
     suppressed = {found.alert.key for found in listed if found.suppressed}
     unsuppressed = [found for found in listed if found.active and found.alert.key not in suppressed]

@@ -37,7 +37,10 @@ class ReceiverStatus:
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """What a reload replaces, but for `last_webhook`: when this process last accepted one, by receiver and source."""
+    """The parts that a reload replaces: the configuration and its loops.
+
+    `last_webhook`: when this process last accepted one, by receiver and source; kept across reloads.
+    """
 
     config: Config
     last_webhook: dict[tuple[str, str], float] = field(default_factory=dict)

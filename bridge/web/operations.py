@@ -46,7 +46,10 @@ def correct(
 
 
 def replay(outbox: Outbox, ids: Sequence[int] | None, receivers: Receivers, now: float) -> dict[str, list[int]]:
-    """Process quarantined bodies (None: all) as if they had just arrived, and delete what was read; return the ids."""
+    """Process quarantined bodies as if they had just arrived (None: all), and delete those that could be read.
+
+    Returns the ids by outcome; `unreadable` and `unknown` (receiver not configured) bodies are kept.
+    """
     results: dict[str, list[int]] = {"replayed": [], "unreadable": [], "unknown": []}
     for one in outbox.quarantine.oldest(ids):
         settings = receivers.get((one.receiver, one.source))

@@ -26,7 +26,10 @@ def to_ascii(name: str) -> str:
 
 
 def resolve(host: str, port: int, deadline: float) -> Addresses:
-    """Return the addresses of `host` by `deadline` (`time.monotonic`). Raises socket.gaierror, UnicodeError."""
+    """Return the addresses of `host`, a name or an address, by `deadline` (`time.monotonic`).
+
+    Raises socket.gaierror if there are none or the resolver has not answered by then, UnicodeError for an invalid name.
+    """
     name = to_ascii(host)
 
     def carry_out(lookup: "Future[Addresses]") -> None:

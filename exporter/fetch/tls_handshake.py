@@ -53,7 +53,10 @@ class Handshake:
 
 
 def shake_hands(plain: socket.socket, request: Probe, ca_file: str | None, deadline: float, hello: Hello) -> Handshake:
-    """Do a handshake by `deadline`, trusting `ca_file` or the system's roots. Raises UnicodeError for a bad name."""
+    """Do a handshake on `plain` by `deadline`. Raises UnicodeError for an impossible name.
+
+    Without `ca_file` the system's roots are trusted.
+    """
     shown = Handshake()
     context = _context(request, ca_file, shown, hello)
 

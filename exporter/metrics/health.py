@@ -14,7 +14,10 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A URL or address that blackbox_exporter can probe too. Its labels' names are without `__meta_<collector>_`."""
+    """A URL or address that blackbox_exporter can probe too, with its labels.
+
+    `labels` are names without the prefix `__meta_<collector>_`, and values, without the account.
+    """
 
     address: str
     labels: tuple[tuple[str, str], ...] = ()

@@ -85,7 +85,11 @@ class PageCache:
             self._thread.join(timeout)
 
     def serve(self, sources: Sequence[Source]) -> None:
-        """Put exactly these targets on the page, rendering what new ones know first, so that no series is missing."""
+        """Put exactly these targets on the page; those already on it keep their rendered families.
+
+        Data that new targets already have, from a snapshot or from before a reload, is rendered first, so that no
+        series is missing from the next page.
+        """
         known = {slot.source: slot for slot in self._slots}
         slots = [known.get(source) or _Slot(source) for source in sources]
         for slot in slots:

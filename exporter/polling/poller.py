@@ -84,7 +84,10 @@ class Poller:
         self._thread = threading.Thread(target=self._run, name=f"poll {self._name}", daemon=True)
 
     def rendered(self, now: float, form: Callable[[Iterable[Family]], T]) -> T:
-        """Return `form` of the metrics that are known and fresh, up to `series_limit`, one family at a time."""
+        """Return the result of `form` for the metrics, one family at a time: all at once are larger than their page.
+
+        They are cut to `series_limit`. There are none while nothing is known, or past `max_age`.
+        """
         limited = Limited(self.settings.series_limit)
         found = self._query("families", now, lambda known: form(limited(self._collector.families(known, now))))
         self._shown = (0, False) if found is None else (limited.series, limited.cut)

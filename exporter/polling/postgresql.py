@@ -91,7 +91,10 @@ class Database:
                 connection.execute(_TABLES)
 
     def lead(self, connection: psycopg.Connection[Any]) -> int | None:
-        """Try to take the lock and begin a new term, which ends writes of earlier ones; None while another has it."""
+        """Try to take the lock and begin a new term; return None while another exporter has it.
+
+        Writes of earlier terms are rejected from then on.
+        """
         if not connection.execute("SELECT pg_try_advisory_lock(%s)", [key(self._shard)]).fetchone():
             return None
         connection.execute(_RELEASE)
@@ -132,7 +135,10 @@ class Database:
         self._versions = {**self._versions, name: written}
 
     def _execute(self, statement: LiteralString, values: Sequence[object]) -> Any:
-        """Return the only value, None without a row; try twice if the connection broke. Raises OSError."""
+        """Return the only value, None if there is no row. Raises OSError with our reason.
+
+        Retries once if the connection broke since its last use.
+        """
         with self._turn:
             for is_last in (False, True):
                 try:

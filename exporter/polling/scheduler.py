@@ -40,7 +40,10 @@ class Backoff:
 
 
 def choose(requests: Iterable[R], now: float, backoffs: Mapping[Identity, Backoff]) -> tuple[R | None, float | None]:
-    """Return the most urgent request that is due and not backing off, and when it or the next is due, if any."""
+    """Return the most urgent request that is due and not backing off, and when it or the next is due.
+
+    That is in epoch seconds; None if nothing is wanted.
+    """
     best: R | None = None
     best_urgency: tuple[int, float] = (len(Reason), 0.0)
     next_due: float | None = None

@@ -32,7 +32,10 @@ class Directory:
         self._lock: int | None = None
 
     def claim(self) -> None:
-        """Lock the directory, or log that this is unsupported. Raises ConfigError if another exporter has it."""
+        """Lock the directory for this process. Raises ConfigError if another has it: both would poll the same vendors.
+
+        If locking is unsupported, that is only logged: storage is a convenience.
+        """
         try:
             self._lock = os.open(self._path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -79,7 +79,10 @@ class Update:
 
 
 def drop_future_state(collector: Collector, target: Target, now: float) -> Target:
-    """Return the target without knowledge from the future, as after the clock was set back: it would look fresh."""
+    """Return the target, without what it knows if that is from the future: the clock was set back, as at boot.
+
+    Otherwise such data would look fresh, and nothing be due again, until that time has come.
+    """
     latest = max(target.latest, target.budget.updated, target.knowledge.as_of or 0.0)
     if latest <= now + FUTURE:
         return target

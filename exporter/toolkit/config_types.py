@@ -135,7 +135,10 @@ def _secret(value: object) -> Secret:
 
 
 class Section(BaseModel):
-    """A part of the configuration; `X_file: PATH` gives the secret `X`. Paths are relative to the context's folder."""
+    """A part of the configuration. Unknown keys are problems; `X_file: PATH` gives the secret `X`.
+
+    Paths are relative to the validation context's `folder`, which is that of the file.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, arbitrary_types_allowed=True)
 

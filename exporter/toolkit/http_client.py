@@ -27,7 +27,10 @@ _CHUNK: Final = 65536
 
 
 class HttpClient:
-    """Sends requests of one purpose, for one thread at a time. `timeout`: seconds for a whole one, connecting too."""
+    """Sends requests of one purpose; keeps idle connections for less than a minute. For one thread at a time.
+
+    `timeout`: seconds for a whole response, including name resolution, connecting and TLS.
+    """
 
     def __init__(self, settings: HttpClientSettings, timeout: float) -> None:
         self._settings = settings

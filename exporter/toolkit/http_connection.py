@@ -116,7 +116,10 @@ CURRENT: ContextVar[Attempt] = ContextVar("attempt")
 
 
 class _FinalResponse(http.client.HTTPResponse):
-    """A response that skips every 1xx, where Python skips only 100, and whose head has not broken off."""
+    """A response that skips every 1xx, and whose head is whole.
+
+    Python skips only 100 and takes 103 for the final response; it takes the end of the connection for the head's.
+    """
 
     def begin(self) -> None:
         received = self.fp

@@ -57,7 +57,10 @@ def _failed(status: Any) -> bool:
 
 
 def time_of(value: Any) -> float | None:
-    """Return epoch seconds from ISO 8601 (UTC without a zone), an HTTP date or a number; None for Go's zero time."""
+    """Return a time in epoch seconds, from ISO 8601, an HTTP date or a number; UTC if no zone is given.
+
+    None for anything else, and for Go's zero time, which means "not yet".
+    """
     number = number_of(value)
     if number is not None:
         seconds = number / 1000 if number >= LATEST else number

@@ -28,7 +28,10 @@ def valid(text: str) -> str:
 
 
 def valid_json(body: bytes) -> bytes:
-    """Return the same JSON in UTF-8: its strings `valid`, U+FFFD for undecodable bytes. Invalid JSON stays invalid."""
+    """Return the same JSON in UTF-8, with U+FFFD in place of lone surrogates, NUL and undecodable bytes.
+
+    Each string in it is `valid`. Invalid JSON stays invalid.
+    """
     encoding = json.detect_encoding(body)
     if encoding != "utf-8" or not is_utf8(body):
         body = body.decode(encoding, "replace").encode()

@@ -84,7 +84,10 @@ def call(application: WSGIApplication, environ: WSGIEnvironment) -> Answer:
 
 
 class Pool:
-    """A thread pool with a limited queue, called from the event loop. It starts threads only when needed."""
+    """A thread pool with a limited queue. It starts threads only when needed: each that has worked keeps some memory.
+
+    All methods are called from the event loop, which waiting for a thread does not block.
+    """
 
     def __init__(self, name: str, threads: int, queued: int) -> None:
         self._executor = ThreadPoolExecutor(threads, name)

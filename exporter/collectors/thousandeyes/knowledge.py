@@ -79,7 +79,11 @@ class Knowledge:
 
 
 def with_page(group: Group, params: Mapping[str, str], page: AlertPage, at: float, max_pages: int) -> Group:
-    """Return the group after a page of the alerts in `params["state"]`; only a complete listing replaces the old."""
+    """Return the group after a page of alerts; a listing replaces the old one only when it is complete.
+
+    `params` are those of the request: with the state `trigger` it lists the active alerts, with `clear` those that have
+    ended. The first page, requested without a cursor, always begins a new listing.
+    """
     state, cursor = params["state"], params.get("cursor")
     listing = Listing(at) if cursor is None else group.unfinished.get(state)
     if listing is None or (cursor is not None and listing.cursors[-1:] != (cursor,)):

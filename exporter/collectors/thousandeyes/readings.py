@@ -42,7 +42,10 @@ The vendor uses percent and milliseconds, Prometheus ratios and seconds.
 
 
 def read_results(test: str, kind: str, body: bytes, oldest: float = 0.0) -> Iterator[Value]:
-    """Read `/test-results/{id}/{kind}`: the latest round, if it began since `oldest`, without impossible values."""
+    """Read `/test-results/{id}/{kind}`; the latest of several rounds counts, unless it was before `oldest`.
+
+    Missing and impossible measurements, such as a negative latency, are left out.
+    """
     listed = read_rows(read_object(body), "results")
     rounds = [number_of(row.get("roundId")) or number_of(row.get("startTime")) for row in listed]
     latest = max((each for each in rounds if each is not None), default=None)
@@ -103,7 +106,10 @@ def read_local_problems(body: bytes) -> Iterator[Value]:
 
 
 def read_usage(body: bytes) -> Iterator[Value]:
-    """Read `/usage`: the units used, cloud and (if metered) enterprise together, and those that the plan includes."""
+    """Read `/usage`: the units used so far, for cloud and enterprise together, and those that the plan includes.
+
+    A plan without metered billing has no enterprise units: the cloud's are then the total.
+    """
     usage = object_of(read_object(body).get("usage"))
     units = [amount_of(usage.get(name)) for name in ("cloudUnitsUsed", "enterpriseUnitsUsed")]
     if known := [each for each in units if each is not None]:

@@ -10,7 +10,10 @@ from exporter.toolkit.http_settings import HttpUrl
 
 
 class Settings(ApiSettings):
-    """One API token. The vendor does not document the name of the page parameter; README.md explains the intervals."""
+    """One API token. The vendor allows 60 requests a minute per token; the default leaves ten to others.
+
+    It documents paging but not the name of the page parameter. See README.md for the intervals and shares.
+    """
 
     most_requests_per_minute: ClassVar[float] = 60.0
     base_url: HttpUrl = "https://vigilmon.online/api/v1"

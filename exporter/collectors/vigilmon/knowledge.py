@@ -83,7 +83,10 @@ class Known:
 
     @property
     def as_of(self) -> float | None:
-        """Time as of which the oldest status is valid, without failing pages; None in the first round: half a list."""
+        """Time as of which the oldest status is valid, without those of pages that keep failing.
+
+        None in the first round: half a list looks like a whole one.
+        """
         since = self.round_at if self.since is None else self.since
         return None if since is None else next((at for at in self.seen.values() if at >= since), self.round_at)
 

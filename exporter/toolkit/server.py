@@ -153,4 +153,8 @@ def _listening(address: Address) -> socket.socket:
     family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     sock = socket.create_server(where, family=family, backlog=BACKLOG, dualstack_ipv6=where[0] == "::")
     sock.settimeout(0.0)
+    if where[0] in {"127.0.0.1", "::1"}:
+        # BBR, if it is the system's default, paces loopback with timers. Not every system has a choice.
+        with contextlib.suppress(OSError, AttributeError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
     return sock

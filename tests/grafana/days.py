@@ -152,7 +152,7 @@ def outage(folder: Path, old: OldPage) -> Day:
     try:
         until("every vendor is known", lambda: day.query("packetvis_notifications") and day.query("bigpanda_incidents"))
         # A counter that Prometheus first sees at 1 has not increased.
-        until("the bridge is known", lambda: day.query("vendorwatch_bridge_notifications_total"))
+        until("the bridge is known", lambda: day.query('vendorwatch_bridge_notifications_total{source="locked"}'))
         day.change("packetvis/notify", type="hijack", severity=4)
         day.change("faults", vendor="packetvis", kind="status", code=500, count=2)
         _send_bad_webhooks(day)

@@ -126,6 +126,9 @@ def test_annotation_with_a_labels_name_is_renamed():
     event = made({"team": "label"}, {"team": "note", "status": "s", "check": "c"})
     assert (event["team"], event["annotation_team"]) == ("label", "note")
     assert (event["annotation_status"], event["annotation_check"]) == ("s", "c")
+    long = made({"x" * 64: "label"}, {"x" * 64: "note"})
+    assert {"label", "note"} <= set(long.values())
+    assert all(NAME.fullmatch(name) for name in long)
 
 
 @pytest.mark.parametrize(
@@ -143,9 +146,14 @@ def test_description_is_the_first_non_empty_annotation(annotations, description)
 
 
 def test_values_are_truncated_to_bigpandas_limits():
-    """512 characters for a tag, 2048 for the description."""
-    event = made({"v": "é" * 5000}, {"description": "d" * 5000}, name="n" * 5000)
-    assert (len(event["v"]), len(event["description"]), len(event["check"])) == (512, 2048, 512)
+    """512 characters for a tag, wherever it is from, 2048 for the description; the identifier stays whole."""
+    long = "é" * 5000
+    links = {"runbook_url": long, "generator_url": long}
+    more = {"name": long, "key": long, "links": links, "silence": {"silence_comment": long}, "volatile": {"a": long}}
+    event = made({"v": long}, {"note": long, "description": long}, **more)
+    assert (len(event["description"]), len(event["incident_identifier"])) == (2048, 5000)
+    tags = ("v", "note", "check", "vendorwatch_key", *links, "silence_comment", "a")
+    assert [len(event[name]) for name in tags] == [512] * len(tags)
 
 
 @pytest.mark.parametrize(
@@ -204,9 +212,10 @@ def test_links_that_differ_between_replicas_are_no_change():
 
 def test_measured_values_replace_no_other_member():
     """Whatever they are called."""
-    links, values = {"generator_url": "http://prom/g"}, {"host": "9", "generator_url": "8", "Value A": "7"}
+    links, values = {"generator_url": "http://prom/g"}, {"host": "9", "generator_url": "8", "Value A": "7", "95th": "6"}
     event = made({"host": "web-1"}, links=links, volatile=values)
     assert (event["host"], event["generator_url"], event["value_a"]) == ("web-1", "http://prom/g", "7")
+    assert event["value_95th"] == "6"
 
 
 def test_the_frozen_bytes_do_not_depend_on_the_senders_order():

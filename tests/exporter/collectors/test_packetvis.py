@@ -30,7 +30,7 @@ def learned(polls, **given):
     """Return collector and knowledge after polls, each a list of notifications."""
     collector = Collector(settings(**given))
     knowledge = collector.start()
-    for at, notifications in enumerate(polls):
+    for at, notifications in enumerate(polls, 1):
         (request,) = collector.requests(knowledge, at)
         knowledge = collector.update(knowledge, request, Response(at, 200, body(*notifications)))
     return collector, knowledge
@@ -74,14 +74,14 @@ def test_null_list_is_an_empty_one():
 
 
 def test_each_id_is_counted_once():
-    """Whether an id stays, goes or returns; the counter survives in the knowledge."""
+    """Whether an id stays, goes or returns; the counter survives in the knowledge, with the time at which it began."""
     first, second, third = (notification(number) for number in range(3))
     collector, knowledge = learned([[first, first], [first, second], [], [second, third]])
 
     assert samples(collector, knowledge, "packetvis_notifications_seen_total") == {("hijack", "critical"): 3.0}
     assert samples(collector, knowledge, "packetvis_notifications") == {("bgp", "hijack", "critical"): 2.0}
     (seen,) = [one for one in collector.families(knowledge, 0.0) if one.metric is under_test.SEEN]
-    assert list(seen.created) == [knowledge.counting_since]
+    assert list(seen.created) == [1]
     adapter = TypeAdapter(Knowledge)
     assert adapter.validate_json(adapter.dump_json(knowledge)) == knowledge
 
@@ -90,8 +90,8 @@ def test_suddenly_empty_list_is_polled_again():
     """Soon, and only a second one counts: PacketVis lists old notifications too."""
     collector, once = learned([[notification(1)], []])
     assert samples(collector, once, "packetvis_notifications") == {("bgp", "hijack", "critical"): 1.0}
-    (request,) = collector.requests(once, 1.0)
-    assert 1.0 < request.due < 1.0 + request.every
+    (request,) = collector.requests(once, 2.0)
+    assert 2.0 < request.due < 2.0 + request.every
     collector, twice = learned([[notification(1)], [], []])
     assert samples(collector, twice, "packetvis_notifications") == {("bgp", "hijack", "critical"): 0.0}
 

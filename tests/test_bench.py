@@ -3,11 +3,12 @@
 import json
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
-from tests.bench import figures, fleet, freshness
+from tests.bench import figures, fleet, freshness, webhooks
 from tests.bench.account import SERIES, families, settings
 from tests.bench.figures import Promise, Table
 from tests.bench.soak import grown
@@ -43,6 +44,12 @@ def test_a_quick_run_measures_every_part_and_writes_what_it_found(tmp_path):
 def test_an_account_has_as_many_series_as_it_is_said_to_have():
     """So a figure for 100,000 series is of 100,000 series."""
     assert sum(len(family.samples) for family in families(50, 1e9)) == 50 * SERIES
+
+
+def test_promises_of_webhooks_are_of_figures_of_the_same_size():
+    """A quick run has none, because it sends no webhook of 100 alerts."""
+    sizes = {"1 alert a webhook": defaultdict(lambda: 3.0), "100 alerts a webhook": defaultdict(lambda: 5.0)}
+    assert {promise.measured for promise in webhooks.promised(sizes, sizes)} == {1.0}
 
 
 def test_an_hour_is_watched_as_a_scrape_would_see_it():

@@ -43,7 +43,7 @@ def _parts(clients: Clients, *, quick: bool) -> dict[str, Callable[[], list[Tabl
         "rendering": lambda: [polls.rendering(sizes)],
         "held": lambda: [polls.held(large, 2 * seconds)],
         "polls": lambda: [polls.cost(500, 4 * seconds)],
-        "webhooks": lambda: webhooks.tables(clients, seconds),
+        "webhooks": lambda: webhooks.tables(clients, seconds, quick=quick),
         "crowds": lambda: [crowds.table(quick=quick)],
         "freshness": lambda: [freshness.table(quick=quick), fleet.table(quick=quick)],
     }

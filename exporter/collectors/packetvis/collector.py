@@ -46,7 +46,7 @@ REMEMBERED_IDS = 10_000
 class Knowledge:
     """The notifications of one account. `listed` holds every kind ever listed, with the number listed now.
 
-    `recent`: those with a series of their own, the newest first; `window` is in seconds. `filters`: the
+    `newest`: those with a series of their own, the newest first; `window` is in seconds. `filters`: the
     parameters of the request; `emptied_at`: when the list suddenly became empty, until that is confirmed.
     """
 
@@ -56,12 +56,12 @@ class Knowledge:
     listed: tuple[tuple[str, str, str, int], ...] = ()
     seen: tuple[tuple[str, str, int], ...] = ()
     ids: tuple[str, ...] = ()
-    recent: tuple[Notification, ...] = ()
+    newest: tuple[Notification, ...] = ()
     window: float = 0.0
     filters: tuple[tuple[str, str], ...] = ()
     emptied_at: float | None = None
     counting_since: float | None = None
-    """When the first notification counted in `seen` was listed."""
+    """When the list was first read: `seen` has counted since then."""
 
     @property
     def round_at(self) -> float | None:
@@ -119,7 +119,7 @@ class Collector:
             seen=tuple((*key, count) for key, count in sorted(seen.items())),
             ids=(*distinct, *gone[:REMEMBERED_IDS]),
             filters=filters,
-            recent=tuple(each for each in newest[:MOST_RECENT] if each.created),
+            newest=tuple(each for each in newest[:MOST_RECENT] if each.created),
             window=report.window or self.settings.window(),
             counting_since=knowledge.counting_since or response.at,
         )
@@ -166,4 +166,4 @@ class Collector:
 
 def _new(knowledge: Knowledge, now: float) -> list[Notification]:
     """Return the newest notifications within the warning window."""
-    return [each for each in knowledge.recent if (each.created or 0.0) >= now - knowledge.window]
+    return [each for each in knowledge.newest if (each.created or 0.0) >= now - knowledge.window]

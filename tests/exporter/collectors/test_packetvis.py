@@ -1,5 +1,6 @@
 import json
 
+import msgspec
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
@@ -231,6 +232,13 @@ def test_newest_notifications_have_prefix_and_page():
     assert [labels[0] for labels, _ in recent(collector, knowledge, T_NOON + 120 + 28)] == ["29", "28"]
     causes = [next(iter(collector.figures(knowledge, T_NOON + 120 + second))).text for second in (28, 29, 30)]
     assert causes == ["warning: prefix 29", "warning: prefix 29", "warning"]
+
+
+def test_what_the_last_version_has_counted_is_kept():
+    """Otherwise the counters would begin anew with each upgrade. Its newest notifications, in another form, are not."""
+    old = {"as_of": 5.0, "seen": [["hijack", "critical", 7]], "recent": [[4.0, ["1", "hijack", "critical"]]]}
+    knowledge = msgspec.json.decode(json.dumps(old).encode(), type=Knowledge)
+    assert (knowledge.seen, knowledge.newest) == ((("hijack", "critical", 7),), ())
 
 
 def recent(collector, knowledge, now):

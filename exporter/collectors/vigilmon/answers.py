@@ -23,8 +23,8 @@ _HTTPS_PORT = 443
 class Monitor:
     """A monitor as listed. `status` is lower-case, "" if missing; `url` is without credentials, query and fragment.
 
-    `checked_at` and `found`, when it was first listed, are in epoch seconds, `check_interval` in seconds. `place`: the
-    `host:port` of its certificate; "" if it has none.
+    `checked_at` and `found`, when it was first listed, are in epoch seconds, `check_interval` in seconds. `host` and
+    `port` are where its certificate is; "" and 0 if it has none.
     """
 
     id: str
@@ -34,9 +34,15 @@ class Monitor:
     active: bool | None
     status: str
     checked_at: float | None
-    place: str = ""
+    host: str
+    port: int
     check_interval: float | None = None
     found: float = 0.0
+
+    @property
+    def place(self) -> str:
+        """The `host:port` of its certificate; "" if it has none."""
+        return f"{self.host}:{self.port}" if self.host else ""
 
     @property
     def up(self) -> bool | None:
@@ -86,16 +92,16 @@ class Page:
 def read_monitors(body: bytes) -> Page:
     """Read one page of `GET /monitors`. Raises Malformed, naming the member."""
     (rows, meta), monitors = _listed(body), []
-    for index, row in enumerate(rows):
+    for place, row in enumerate(rows):
         identity = text_of(row.get("id"))
         if not identity:
-            raise Malformed(f"data[{index}].id: not an id")
+            raise Malformed(f"data[{place}].id: not an id")
         url = _USERINFO.sub(r"\1", re.split(r"[?#]", text_of(row.get("url")))[0])
-        place = ""
+        host, port = "", 0
         with suppress(ValueError):  # no URL, or an invalid port: the monitor is shown, but has no certificate to probe
             parts = urlsplit(url)
             if parts.scheme == "https" and parts.hostname:
-                place = f"{parts.hostname}:{parts.port or _HTTPS_PORT}"
+                host, port = parts.hostname, parts.port or _HTTPS_PORT
         one = Monitor(
             id=identity,
             name=text_of(row.get("name")),
@@ -104,7 +110,8 @@ def read_monitors(body: bytes) -> Page:
             active=flag_of(row.get("is_active")),
             status=text_of(row.get("current_status")).strip().lower(),
             checked_at=time_of(row.get("last_checked_at")),
-            place=place,
+            host=host,
+            port=port,
             check_interval=amount_of(row.get("check_interval_seconds")) or None,
         )
         monitors.append(one)

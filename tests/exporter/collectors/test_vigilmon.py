@@ -23,7 +23,7 @@ def monitor(identity, status="up", **others):
 
 
 def kept(identity, status="up"):
-    return Monitor(identity, "", "", "", active=True, status=status, checked_at=None)
+    return Monitor(identity, "", "", "", active=True, status=status, checked_at=None, host="", port=443)
 
 
 def listed(*monitors, **meta):
@@ -99,20 +99,20 @@ def test_percentages_may_be_decimals_written_as_text(value, read):
 @pytest.mark.parametrize(
     ("url", "place"),
     [
-        ("https://shop.example.com/health", "shop.example.com:443"),
-        ("HTTPS://Shop.Example.com:8443", "shop.example.com:8443"),
-        ("https://[2001:db8::1]/", "2001:db8::1:443"),
-        ("http://shop.example.com", ""),
-        ("https://", ""),
-        ("https://shop.example.com:port/", ""),
-        ("https://shop.example.com:70000/", ""),
-        ("https://[broken/", ""),
+        ("https://shop.example.com/health", ("shop.example.com", 443)),
+        ("HTTPS://Shop.Example.com:8443", ("shop.example.com", 8443)),
+        ("https://[2001:db8::1]/", ("2001:db8::1", 443)),
+        ("http://shop.example.com", ("", 0)),
+        ("https://", ("", 0)),
+        ("https://shop.example.com:port/", ("", 0)),
+        ("https://shop.example.com:70000/", ("", 0)),
+        ("https://[broken/", ("", 0)),
     ],
 )
 def test_certificate_endpoint_is_taken_from_the_url(url, place):
     """Only an https URL with a host and a valid port is probed."""
     (one,) = read_monitors(json.dumps(listed(monitor(1, url=url))).encode()).monitors
-    assert one.place == place
+    assert (one.host, one.port) == place
 
 
 @pytest.mark.parametrize(

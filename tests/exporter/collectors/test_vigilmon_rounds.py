@@ -18,7 +18,7 @@ MOST = 500
 
 
 def monitor(identity, status="up", host=""):
-    return Monitor(str(identity), "", "", "", active=True, status=status, checked_at=None, place=host and f"{host}:443")
+    return Monitor(str(identity), "", "", "", active=True, status=status, checked_at=None, host=host, port=443)
 
 
 def page(*rows, total=None, per_page=None, last_page=None, goes_on=False):

@@ -150,8 +150,7 @@ def _free(name: str, prefix: str, taken: frozenset[str], used: set[str]) -> str:
     """Return an unused name: unchanged, with its prefix, or with a hash of the original."""
     folded, salt = _fold(name, prefix), name
     if folded in taken or (folded in used and prefix == "annotation_"):
-        folded = prefix + folded
-        folded = folded if len(folded) <= LONGEST_NAME else _hashed(folded, name)
+        folded = _shortened(prefix + folded, name)
     while folded in used:
         folded, salt = _hashed(folded, salt), salt + "+"
     used.add(folded)
@@ -163,7 +162,11 @@ def _fold(name: str, prefix: str) -> str:
     plain = unicodedata.normalize("NFKD", name)
     folded = _UNFIT.sub("_", "".join(letter for letter in plain if not unicodedata.combining(letter)).lower())
     started = folded if folded[:1].isalpha() else prefix + folded
-    return started if len(started) <= LONGEST_NAME else _hashed(started, name)
+    return _shortened(started, name)
+
+
+def _shortened(folded: str, name: str) -> str:
+    return folded if len(folded) <= LONGEST_NAME else _hashed(folded, name)
 
 
 def _hashed(folded: str, name: str) -> str:

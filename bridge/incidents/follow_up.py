@@ -50,19 +50,23 @@ class FollowUp(PeriodicThread):
         self._callbacks = callbacks or (CallbackService(settings.callback) if settings.callback else None)
         self._clock, self._make_silences = clock, silences
         self._silences: SilenceSync | None = None
-        self.refused_silences: Mapping[str, str] = {}
-        """Why Alertmanager rejects a wanted silence, by alert key."""
         self._source = settings.source
         self._role, self._owner = f"incidents {settings.source}", uuid4().hex
         super().__init__(self._role, f"Following incidents of {settings.source}", self.tick, at_end=self.close)
         metrics.expect_incidents(settings.source)
+
+    @property
+    def refused_silences(self) -> Mapping[str, str]:
+        """Return why Alertmanager rejects a wanted silence, by alert key."""
+        silences = self._silences  # it may go while a page is made
+        return silences.refused if silences else {}
 
     def tick(self) -> float:
         """Do the work that is due; return the seconds until the next check. A no-op if another replica has the role."""
         if not self._outbox.status.lead(self._role, self._owner, self._clock.wall(), _LEASE):
             if self._silences:
                 self._silences.close()
-                self._silences, self.refused_silences = None, {}
+                self._silences = None
             return _TICK
         incidents = self._outbox.incidents.records(self._source)
         if (silences := self._settings.silences) is not None:
@@ -79,7 +83,6 @@ class FollowUp(PeriodicThread):
                     clock=self._clock,
                 )
             self._silences.turn(incidents, self._clock.wall(), lambda: self.stopping)
-            self.refused_silences = self._silences.refused
         if self._callbacks:
             for due in self._outbox.incidents.due_callbacks(self._source, self._clock.wall()):
                 if self.stopping or not self._confirm(self._callbacks, due):

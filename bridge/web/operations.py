@@ -1,6 +1,6 @@
 """What an operator does to alerts and quarantined webhooks, on the page or the command line: close, resend, replay."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -26,21 +26,19 @@ def correct(
     `unknown`: its receiver is no longer configured, and no app key is known under which BigPanda could close it.
     """
     outcomes: dict[str, str] = {}
-
-    def corrections() -> Iterator[Notification]:
-        for state in states:
-            alert = state.alert
-            settings = receivers.get((alert.receiver, alert.source))
-            if done == "closed":
-                alert = replace(alert, firing=False, ends_at=now, at=None)
-                if settings is None and state.app_key:
-                    # No receiver can report its end any more; a resolution only needs to know where it was opened.
-                    settings = ReceiverSettings(receiver=alert.receiver, source=alert.source, app_key=state.app_key)
-            outcomes[state.key] = "unchanged" if settings else "unknown"
-            if settings and state.open:
-                yield settings.correction(alert, state.updated_at, resend=done == "resent")
-
-    for alert in outbox.correct(corrections(), now):
+    corrections = []
+    for state in states:
+        alert = state.alert
+        settings = receivers.get((alert.receiver, alert.source))
+        if done == "closed":
+            alert = replace(alert, firing=False, ends_at=now, at=None)
+            if settings is None and state.app_key:
+                # No receiver can report its end any more; a resolution only needs to know where it was opened.
+                settings = ReceiverSettings(receiver=alert.receiver, source=alert.source, app_key=state.app_key)
+        outcomes[state.key] = "unchanged" if settings else "unknown"
+        if settings and state.open:
+            corrections.append(settings.correction(alert, state.updated_at, resend=done == "resent"))
+    for alert in outbox.correct(corrections, now):
         outcomes[alert.key] = done
     return {word: [key for key, found in outcomes.items() if found == word] for word in (done, "unchanged", "unknown")}
 

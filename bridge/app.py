@@ -114,7 +114,7 @@ class Bridge:
                 _log.warning("Changes to database take effect after a restart")
             if removed := self._current.config.by_source.keys() - config.by_source.keys():
                 left = "Open alerts of %s stay open until closed manually: their receiver is no longer configured"
-                _log.warning(left, ", ".join(sorted(source for _, source in removed)))
+                _log.warning(left, ", ".join(sorted({source for _, source in removed})))
             # Two reconcilers of one receiver would undo each other's corrections.
             stop_all(self._current.loops, _GRACE)
             self._current = self._configure(config)

@@ -2,7 +2,7 @@
 
 import threading
 import zlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from hashlib import sha256
 from typing import Any, Final, LiteralString
 
@@ -120,16 +120,18 @@ class Database:
         except zlib.error as error:
             raise ValueError("not in our compressed format") from error
 
-    def write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, content: Iterable[bytes]) -> None:
         """Replace `name`. Raises OSError if this exporter's term is over or the database is unusable."""
         if self.term is None:
             raise OSError(0, "another exporter may lead")
+        packer = zlib.compressobj(1)
+        packed = b"".join([*map(packer.compress, content), packer.flush()])
         replace = """INSERT INTO vendorwatch_exporter_snapshots (shard, name, version, document)
                      SELECT shard, %s, txid_current(), %b FROM vendorwatch_exporter_terms
                      WHERE shard = %s AND term = %s FOR SHARE
                      ON CONFLICT (shard, name) DO UPDATE SET version = excluded.version, document = excluded.document
                      RETURNING version"""
-        written = self._execute(replace, [name, zlib.compress(content, 1), self._shard, self.term])
+        written = self._execute(replace, [name, packed, self._shard, self.term])
         if written is None:
             raise OSError(0, "another exporter leads")
         self._versions = {**self._versions, name: written}

@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -56,14 +57,14 @@ class Directory:
         except FileNotFoundError:
             return None
 
-    def write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, content: Iterable[bytes]) -> None:
         """Replace `name`. Raises OSError if that fails, leaving the old one in place."""
         path = self._file(name)
         written = path.with_name(f".{path.name}.new")  # one name, so that killed writes do not fill the disk
         try:
             written.touch(0o600)
             with written.open("wb") as file:
-                file.write(content)
+                file.writelines(content)
                 file.flush()
                 os.fsync(file.fileno())
             written.replace(path)

@@ -10,8 +10,8 @@ import json
 import logging
 import re
 import time
-from collections.abc import Hashable, Mapping
-from dataclasses import replace
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -36,6 +36,8 @@ Place: TypeAlias = "Directory | Database | None"
 """Where snapshots are stored; None: nowhere."""
 FORMAT: Final = 1
 """Version of the document's format; the knowledge inside is shaped by the collector."""
+DEPTH: Final = 3
+"""Depth to which a document is written in pieces: its parts, their members, and each monitor, test or prefix."""
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _log = logging.getLogger(__name__)
 
@@ -171,6 +173,24 @@ def decode(content: bytes, target: str, kinds: Mapping[str, Any]) -> dict[str, A
     return msgspec.structs.asdict(msgspec.json.decode(content, type=document).parts)  # type: ignore[attr-defined]
 
 
-def encode(target: str, parts: Mapping[str, Any]) -> bytes:
-    """Return the document. An infinite number is written as null, as unknown: JSON has none."""
-    return msgspec.json.encode({"format": FORMAT, "target": target, "parts": parts})
+def encode(target: str, parts: Mapping[str, Any]) -> Iterator[bytes]:
+    """Yield the document in pieces: a large account's, made at once, would block every scrape and leave its memory.
+
+    An infinite number is written as null, as unknown: JSON has none.
+    """
+    yield f'{{"format":{FORMAT},"target":"{target}","parts":'.encode()
+    yield from _pieces(parts, DEPTH)
+    yield b"}"
+
+
+def _pieces(value: Any, depth: int) -> Iterator[bytes]:
+    members = {each.name: getattr(value, each.name) for each in fields(value)} if is_dataclass(value) else value
+    if not depth or not members or not isinstance(members, dict):
+        yield msgspec.json.encode(value)
+        return
+    separator = b"{"
+    for name, member in members.items():
+        yield separator + msgspec.json.encode({name: 0})[1:-2]  # whatever type the name has
+        yield from _pieces(member, depth - 1)
+        separator = b","
+    yield b"}"

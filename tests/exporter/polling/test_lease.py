@@ -227,12 +227,12 @@ def test_snapshot_is_written_only_in_the_own_term():
     connection = replying([9, None])
     database.connect = lambda _patience: connection
     with pytest.raises(OSError, match="another exporter may lead"):
-        database.write("x", b"{}")
+        database.write("x", [b"{}"])
     database.term = 7
-    database.write("x", b"{}")
+    database.write("x", [b"{}"])
     assert database.stamp("x") == 9
     with pytest.raises(OSError, match="another exporter leads"):
-        database.write("x", b"{}")
+        database.write("x", [b"{}"])
     database.look(replying([{"x": 10}]))
     assert (database.stamp("x"), database.stamp("y")) == (10, None)
     database.close()

@@ -53,11 +53,16 @@ def settings(**changed):
 
 
 def stored(parts=PARTS):
-    return encode(fingerprint(settings()), parts)
+    return b"".join(encode(fingerprint(settings()), parts))
 
 
 def read(content, **changed):
     return decode(content, fingerprint(settings(**changed)), KINDS)
+
+
+def test_a_large_document_is_made_in_small_pieces():
+    """Nothing else runs while one is made, and a large one's memory would stay with the allocator."""
+    assert max(map(len, encode(fingerprint(settings()), MANY))) < 200
 
 
 @pytest.mark.parametrize("parts", [PARTS, MANY, PARTS | {"knowledge": Known()}])

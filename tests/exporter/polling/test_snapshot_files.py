@@ -48,8 +48,8 @@ def test_written_snapshot_is_read_and_private(tmp_path):
     path = tmp_path / "made" / "here"
     directory = Directory(path)
     assert directory.read("x") is None
-    directory.write("x", b"ab")
-    directory.write("x", b"c")
+    directory.write("x", [b"ab"])
+    directory.write("x", [b"c"])
     assert Directory(path).read("x") == b"c"
     (file,) = path.iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -65,8 +65,8 @@ def test_snapshot_is_on_the_disk_before_it_replaces_the_last_one(tmp_path, monke
         return directory.read("x")
 
     directory = Directory(tmp_path)
-    directory.write("x", b"one")
-    directory.write("x", b"second")
+    directory.write("x", [b"one"])
+    directory.write("x", [b"second"])
     assert synced == [(3, None), (6, b"one")]
 
 
@@ -77,9 +77,9 @@ def test_leftover_of_a_killed_write_is_replaced(tmp_path, monkeypatch):
         killed.setattr(Path, "unlink", lambda *_, **__: None)
         killed.setattr(os, "fsync", raise_type_error)
         with pytest.raises(TypeError):
-            directory.write("x", b"unfinished")
+            directory.write("x", [b"unfinished"])
     (left,) = tmp_path.iterdir()
-    directory.write("x", b"{}")
+    directory.write("x", [b"{}"])
     assert not left.exists()
     assert directory.read("x") == b"{}"
 
@@ -89,7 +89,7 @@ def test_each_write_has_its_own_stamp(tmp_path):
     directory = Directory(tmp_path)
     stamps = [directory.stamp("x")]
     for _ in range(3):
-        directory.write("x", b"{}")
+        directory.write("x", [b"{}"])
         assert directory.stamp("x") == directory.stamp("x")
         stamps.append(directory.stamp("x"))
     assert stamps[0] is None
@@ -99,10 +99,10 @@ def test_each_write_has_its_own_stamp(tmp_path):
 def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     """No other file is left, after any error."""
     directory = Directory(tmp_path)
-    directory.write("x", b"{}")
+    directory.write("x", [b"{}"])
     monkeypatch.setattr(os, "fsync", raise_type_error)
     with pytest.raises(TypeError):
-        directory.write("x", b"[")
+        directory.write("x", [b"["])
     (file,) = tmp_path.iterdir()
     assert (file.suffix, directory.read("x")) == (".json", b"{}")
 

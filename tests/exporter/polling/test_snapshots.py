@@ -251,7 +251,7 @@ class Memory:
         return self.content
 
     def write(self, _name, content):
-        self.content, self.saved = content, self.saved + 1
+        self.content, self.saved = b"".join(content), self.saved + 1
 
 
 class Wanting(Collector):

@@ -29,8 +29,8 @@ _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTA
 
 
 def judge(response: HttpResponse, now: float, *, who: str = "BigPanda", secrets: Iterable[str] = ()) -> None:
-    """Raise the DeliveryError in a response that is not an acceptance, with `secrets` masked."""
-    status, text = response.status, response.body.decode(json.detect_encoding(response.body), "replace")
+    """Raise the DeliveryError in a response of an HttpApi that is not an acceptance, with `secrets` masked."""
+    status, text = response.status, response.body.decode()
     if accepted := 200 <= status < 300:  # noqa: PLR2004  2xx
         # An unreadable body counts as an acceptance.
         failed = (words(json.dumps(one)) or json.dumps(one) for one in _refusals(parsed(text)))

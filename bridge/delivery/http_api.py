@@ -2,7 +2,8 @@
 
 import json
 import time
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from bridge.delivery.answers import judge
 from bridge.errors import Transient
@@ -12,6 +13,9 @@ from exporter.toolkit.http_client import HttpClient
 from exporter.toolkit.http_connection import HttpResponse
 from exporter.toolkit.http_errors import HttpError
 from exporter.toolkit.http_settings import HttpClientSettings
+from exporter.toolkit.text import valid_json
+
+_REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}".encode()
 
 
 class HttpApi:
@@ -32,7 +36,7 @@ class HttpApi:
         return answer
 
     def fetch(self, method: str, url: str, content: Any = None, *, repeatable: bool = False) -> HttpResponse:
-        """Return the response, whatever its status. `repeatable`: see HttpClient."""
+        """Return the response, whatever its status, in UTF-8 and as `valid` text. `repeatable`: see HttpClient."""
         headers = dict(self._auth.credentials())
         self._sent = [value.partition(" ")[2] or value for value in headers.values()]
         self._sent += [self._auth.password.read()] if self._auth.password else []
@@ -41,9 +45,11 @@ class HttpApi:
             headers["Content-Type"] = "application/json"
             body = content if isinstance(content, bytes) else json.dumps(content).encode()
         try:
-            return self._client.request(method, url, headers=headers, body=body, repeatable=repeatable)
+            answer = self._client.request(method, url, headers=headers, body=body, repeatable=repeatable)
         except HttpError as error:
             raise Transient(str(error)) from None
+        # Here, for everyone who stores it: no database takes a lone surrogate, and PostgreSQL no NUL.
+        return replace(answer, body=valid_json(answer.body).replace(b"\0", _REPLACEMENT))
 
     def close(self) -> None:
         """Close all connections."""

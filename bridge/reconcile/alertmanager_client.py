@@ -23,7 +23,6 @@ from bridge.errors import DeliveryError, Unanswered, Unreadable
 from bridge.receivers.alertmanager import Settings, read
 from exporter.toolkit.config_types import seconds
 from exporter.toolkit.lenient import object_of, objects_of, time_of
-from exporter.toolkit.text import valid
 from exporter.toolkit.yaml_file import parse_foreign
 
 TIMEOUT: Final = 10.0
@@ -262,7 +261,7 @@ def silences(answer: Any) -> dict[str, Silence]:
     for entry in objects_of(answer):
         ends_at = time_of(entry.get("endsAt"))
         if ends_at is not None and isinstance(entry.get("id"), str):
-            by, comment = (valid(str(entry.get(name) or "")) for name in ("createdBy", "comment"))
+            by, comment = (str(entry.get(name) or "") for name in ("createdBy", "comment"))
             until = datetime.fromtimestamp(ends_at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
             found[entry["id"]] = Silence(by=by, until=until, comment=comment, ends_at=ends_at)
     return found

@@ -121,13 +121,6 @@ def test_secret_is_masked_before_truncation():
     assert "s3c" not in masked("x" * 495 + "s3cret", ["s3cret"])
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
-def test_web_page_is_recognized_in_any_encoding(encoding):
-    """A gateway need not write UTF-8."""
-    with pytest.raises(Stopped, match="a web page"):
-        judge_response(HttpResponse(201, {}, LOGIN.encode(encoding)), NOW)
-
-
 def test_unknown_status_has_the_pages_title():
     """A gateway's own page names the gateway."""
     with pytest.raises(Transient, match=r"^BigPanda answered 502: a web page \(Single sign-on\)$"):

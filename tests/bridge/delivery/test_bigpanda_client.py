@@ -130,6 +130,15 @@ def test_a_login_page_is_no_acceptance(bigpanda):
 
 
 @responses.activate
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_web_page_is_recognized_in_any_encoding(bigpanda, encoding):
+    """A gateway need not write UTF-8."""
+    responses.post(URL, status=201, body="<!DOCTYPE html><title>Log in</title>".encode(encoding))
+    with pytest.raises(Stopped, match=r"a web page \(Log in\)"):
+        bigpanda.send(EVENTS, "a")
+
+
+@responses.activate
 def test_a_new_token_is_used_at_once(tmp_path):
     """A replaced token file is used for the next request."""
     file = tmp_path / "token"

@@ -3,6 +3,7 @@ import threading
 from dataclasses import replace
 
 import pytest
+import responses
 from sqlalchemy import func, select
 
 from bridge import periodic
@@ -915,3 +916,26 @@ def test_reload_during_the_first_tick_does_not_bring_back_the_former_app_key(sce
     monkeypatch.setattr(Relocation, "leave_others", reload)
     scene.live(5)
     assert scene.panda.app_keys == ["new-key"]
+
+
+@responses.activate
+@pytest.mark.parametrize("status", [400, 403, 503])
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"errors": ["half \\ud83d an emoji, NUL \\u0000"]}', "half \ufffd an emoji, NUL \ufffd"),
+        (b"half \xf0 an emoji, NUL \0", "half \ufffd an emoji, NUL \ufffd"),
+        ("<title>NUL \0</title>".encode("utf-16"), "a web page (NUL \ufffd)"),
+    ],
+)
+def test_reason_is_stored_whatever_its_text(outbox, status, body, said):
+    """No database stores half an emoji, and PostgreSQL no NUL: the event would be sent again and again, for ever."""
+    call = responses.post(MAIN, status=status, body=body)
+    main = config(MAIN)
+    delivery = Delivery(outbox, main, Metrics())
+    outbox.ingest.accept([RECEIVER.notification(alerts=[alert_at(1_800_000_000.0)])], 1_800_000_000.0)
+    while not call.call_count:
+        delivery.tick()
+    delivery.close()
+    reasons = {one.reason for one in outbox.dead_letters.oldest()} | {outbox.status.circuit(main.destination).reason}
+    assert f"BigPanda answered {status}: {said}" in reasons

@@ -229,6 +229,18 @@ def test_silences_are_known_by_their_ids():
 
 
 @responses.activate
+def test_text_is_valid(ask):
+    """No database takes half an emoji, and PostgreSQL no NUL: neither of an alert nor of a silence."""
+    given(alerts=[{**ENTRY, "labels": {"half\ud83d": "a\0"}}])
+    (peer,) = ask()
+    assert dict(peer.listed[0].alert.labels) == {"half\ufffd": "a\ufffd"}
+    responses.get(f"{URL}/api/v2/silences", json=[{**SILENCE, "comment": "half \ud83d"}])
+    api = AlertmanagerApi(settings())
+    assert api.silences()["s1"].comment == "half \ufffd"
+    api.close()
+
+
+@responses.activate
 def test_failed_silence_lists_are_unknown():
     """That differs from an empty list."""
     responses.get(f"{URL}/api/v2/silences", status=403)

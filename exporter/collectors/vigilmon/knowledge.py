@@ -129,31 +129,24 @@ def with_page(known: Known, number: int, at: float, page: Page, most: int) -> Kn
     if number == 1 and not page.monitors and known.monitors and known.emptied_at is None:
         # A listing that is suddenly empty must be confirmed: one bad response would end every alert.
         return replace(known, emptied_at=at, listing=None)
-    if known.emptied_at is not None:
-        known = replace(known, emptied_at=None)
-    before = known.listing
-    if number == 1:
-        # A page kept failing if the last round was not read to its end: the others are still good.
-        given_up = before.at if before and before.firsts else None
-        known = replace(known, since=given_up or known.round_at, truncated=known.truncated or given_up is not None)
-    rereads = before.rereads if before and not before.firsts else 0
-    listing = Listing(at, at, total=page.total, rereads=rereads) if number == 1 else before
+    begun = _begun(known, at, page) if number == 1 else known
+    listing = begun.listing
     if listing is None or number != len(listing.firsts) + 1:
-        return known
+        return known  # a page of an abandoned round
     # A removed monitor moves every later one up by a row, so that one slips between two pages unnoticed.
     shifted = known.round_at is None and None not in {listing.total, page.total} and listing.total != page.total
     if shifted and listing.rereads < REREADS:
         return replace(known, listing=Listing(at, at, rereads=listing.rereads + 1))
-    is_new = bool(page.monitors) and page.monitors[0].id not in listing.firsts
-    if is_new:
-        known, listing = _read(known, listing, at, page)
-    ended = not is_new or _is_last(listing, page)
-    if not ended and number < most and listing.told < MOST_ROWS:
-        return known
+    read, listing = _read(begun, listing, at, page)
+    is_last = read is begun or _is_last(listing, page)
+    if not is_last and number < most and listing.told < MOST_ROWS:
+        return read
     short = page.total is not None and listing.told < page.total
     # Also if the vendor names a next page that our page parameter does not reach.
-    truncated = shifted or short or page.goes_on or not ended
-    return _whole(known, listing, alone=number == 1 and (is_new or not short), truncated=truncated)
+    truncated = shifted or short or page.goes_on or not is_last
+    # A round of one page cannot have missed a monitor, unless that page lacks those it counts.
+    sure = known.round_at is None or (number == 1 and not (short and not page.monitors))
+    return _ended(read, listing, sure=sure, truncated=truncated)
 
 
 def without(known: Known, identities: Iterable[str]) -> Known:
@@ -173,8 +166,25 @@ def without(known: Known, identities: Iterable[str]) -> Known:
     )
 
 
+def _begun(known: Known, at: float, page: Page) -> Known:
+    """Return the knowledge at the beginning of a round, whose first page is `page`."""
+    before, since, truncated, rereads = known.listing, known.round_at, known.truncated, 0
+    if before and before.firsts:
+        # A page kept failing, so that the last round was not read to its end: the others are still good.
+        since, truncated = before.at, True
+    elif before:
+        rereads = before.rereads
+    listing = Listing(at, at, total=page.total, rereads=rereads)
+    return replace(known, emptied_at=None, since=since, truncated=truncated, listing=listing)
+
+
 def _read(known: Known, listing: Listing, at: float, page: Page) -> tuple[Known, Listing]:
-    """Return the knowledge with the rows of `page` applied, and the listing with the page."""
+    """Return the knowledge with the rows of `page` applied, and the listing with the page.
+
+    Both are unchanged after an empty or repeated page: the list has no further one.
+    """
+    if not page.monitors or page.monitors[0].id in listing.firsts:
+        return known, listing
     rows, fallen, moved = {}, [], []
     for one in page.monitors:
         before = known.monitors.get(one.id)
@@ -202,10 +212,9 @@ def _read(known: Known, listing: Listing, at: float, page: Page) -> tuple[Known,
     return known, listing
 
 
-def _whole(known: Known, listing: Listing, *, alone: bool, truncated: bool) -> Known:
-    """Return the knowledge at the end of a round. A round of one page, read `alone`, cannot have missed a monitor."""
+def _ended(known: Known, listing: Listing, *, sure: bool, truncated: bool) -> Known:
+    """Return the knowledge at the end of a round. `sure`: what it does not list is gone."""
     unlisted = [identity for identity, _ in takewhile(lambda item: item[1] < listing.at, known.seen.items())]
-    sure = alone or known.round_at is None
     known = without(known, unlisted if sure else (one for one in unlisted if one in known.missing))
     ongoing = {identity for identity, each in known.incidents.items() if each.ongoing}
     places = {one.place for one in known.monitors.values()}

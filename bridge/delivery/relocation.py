@@ -56,10 +56,10 @@ class Relocation:
             if name == config.destination or not there:
                 continue
             if name in reached:
-                _close(there, reached[name])
+                self._close(name, there, reached[name])
             elif address.url and address.token_proof == here.token_proof:
                 with closing(self._connect(config.bigpanda.model_copy(update={"url": address.url}))) as client:
-                    _close(there, client)
+                    self._close(name, there, client)
             else:
                 _log.warning("Left %s open at the previous destination: %s", counted(len(there), "alert"), _UNREACHED)
         self._outbox.status.set_destination(config.destination, here)
@@ -74,9 +74,9 @@ class Relocation:
             for state, settings in self._opened(config)
             if settings and state.destination == config.destination and state.app_key != settings.mapping.app_key
         ]
-        _close(opened, client)
         for (receiver, source), settings in config.by_source.items():
             self._outbox.queue.set_app_key(receiver, source, settings.mapping.app_key, config.destination)
+        self._close(config.destination, opened, client)
 
     def restate(self, config: Config, now: float) -> None:
         """Queue the alerts that are open at another destination, or under another app key."""
@@ -92,23 +92,26 @@ class Relocation:
         receivers, accepted = config.by_source, self._outbox.alerts.accepted()
         return [(state, receivers.get((state.alert.receiver, state.alert.source))) for state in accepted]
 
-
-def _close(opened: _Opened, client: BigPanda) -> None:
-    ends = []
-    for state, settings in opened:
-        if settings:
-            ended = draft(state.alert, Status.OK, settings.mapping)
-            # Later than its last event, and earlier than those sent to the new destination.
-            ends.append((state.app_key, ended.freeze(state.timestamp + 1)))
-    if left := len(opened) - len(ends):
-        _log.warning("Left %s open at the previous destination: without a configured receiver", counted(left, "alert"))
-    done = 0
-    try:
-        for app_key, group in groupby(sorted(ends), itemgetter(0)):
-            while events := [event for _, event in islice(group, _BATCH)]:
-                client.send(events, app_key)
-                done += len(events)
-    except DeliveryError as error:
-        _log.warning("Left %s open at the previous destination: %s", counted(len(ends) - done, "alert"), error)
-    if done:
-        _log.info("Closed %s at the previous destination", counted(done, "alert"))
+    def _close(self, destination: str, opened: _Opened, client: BigPanda) -> None:
+        """Resolve alerts at the destination where they are open, as far as it answers."""
+        ends = []
+        for state, settings in opened:
+            if settings:
+                ended = draft(state.alert, Status.OK, settings.mapping)
+                # Later than its last event, and earlier than those sent to the new destination.
+                ends.append((state.app_key, state.key, ended.freeze(state.timestamp + 1)))
+        if left := len(opened) - len(ends):
+            count = counted(left, "alert")
+            _log.warning("Left %s open at the previous destination: without a configured receiver", count)
+        done = 0
+        try:
+            for app_key, group in groupby(sorted(ends), itemgetter(0)):
+                while batch := list(islice(group, _BATCH)):
+                    client.send([event for *_, event in batch], app_key)
+                    # If the move is taken back before they are resent, they must be reopened.
+                    self._outbox.queue.leave(destination, [key for _, key, _ in batch])
+                    done += len(batch)
+        except DeliveryError as error:
+            _log.warning("Left %s open at the previous destination: %s", counted(len(ends) - done, "alert"), error)
+        if done:
+            _log.info("Closed %s at the previous destination", counted(done, "alert"))

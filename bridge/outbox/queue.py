@@ -41,6 +41,8 @@ sending_order = (events.c.priority, events.c.queued_at, events.c.id)
 _LONGEST_PAUSE = 3600.0
 """Longest delay of an attempt in seconds."""
 _LONGEST_LEASE = 7200.0
+_NOWHERE = "none"
+"""The name of no destination."""
 _MOST_REFUSED = 1000
 
 
@@ -109,6 +111,15 @@ class Queue(Repository):
         """Queue dead letters again unchanged, because the destination was at fault. Returns their number."""
         buried = update(events).where(self._database.among(events.c.id, ids), events.c.state == "dead")
         return self._change(buried.values(state="waiting", closed_at=None))
+
+    def leave(self, destination: str, keys: Sequence[str]) -> None:
+        """Record that alerts were resolved at a destination although they fire: none has them as open now.
+
+        Another replica may have sent them to another one already.
+        """
+        of = alert_states.c
+        these = update(alert_states).where(self._database.among(of.key, keys), of.destination == destination)
+        self._change(these.values(destination=_NOWHERE))
 
     def set_app_key(self, receiver: str, source: str, app_key: str, destination: str) -> None:
         """Queue a receiver's events under another app key, but not resolutions of alerts open under the former one."""

@@ -666,6 +666,33 @@ def test_open_alerts_move_to_a_new_destination(scene):
     assert len(new.accepted) == 3
 
 
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("other", ["destination", "app key"])
+def test_move_that_is_taken_back_at_once_reopens_the_alerts(scene, other, restart):
+    """They were resolved where they were open, and are not open anywhere else yet. They are resent once."""
+    scene.accept("a", "b")
+    scene.live(3)
+    scene.accept("b", firing=False)
+    scene.live(3)
+    new = scene.pandas[OTHER] = Panda(scene.clock)
+    scene.delivery.change(config(OTHER) if other == "destination" else config(MAIN, receivers=[NEW_KEY]))
+    scene.live(0.5)
+    assert scene.panda.accepted[-1][1:] == ("prod:a", "ok")
+    scene.config = config(MAIN)
+    for _ in range(2):
+        if restart:
+            scene.delivery = scene.restarted()
+        else:
+            scene.delivery.change(scene.config)
+        scene.live(10)
+    sent = list(zip(scene.panda.times, scene.panda.accepted, strict=True))
+    of_a = [(time, status) for time, (_, key, status) in sent if key == "prod:a"]
+    assert [status for _, status in of_a] == ["warning", "ok", "warning"]
+    assert of_a == sorted(of_a)
+    assert [status for _, (_, key, status) in sent if key == "prod:b"] == ["warning", "ok"]
+    assert (new.accepted, set(scene.panda.app_keys)) == ([], {"app"})
+
+
 def test_move_with_another_app_key_resolves_only_at_the_old_destination(scene, caplog):
     """A hundred alerts in a request; their number is logged."""
     caplog.set_level("INFO")

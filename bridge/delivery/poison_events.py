@@ -87,9 +87,9 @@ class Refusals:
         guilty = (self.guilty | self.together | self.alone.keys()) - accepted
         return Refusals(guilty=guilty, event_causes=causes)
 
-    def settled(self, one: int) -> "Refusals":
-        """Forget a guilty event that has left the queue."""
-        return replace(self, guilty=self.guilty - {one})
+    def settled(self, ids: Iterable[int]) -> "Refusals":
+        """Forget the guilt of events that have left the queue, or were just queued."""
+        return replace(self, guilty=self.guilty.difference(ids))
 
     def blame_destination(self, one: int, *, others: bool) -> bool:
         """Return whether the rejection of this event, the last recorded, is the destination's fault.

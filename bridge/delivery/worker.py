@@ -138,6 +138,8 @@ class Delivery(PeriodicThread):
         avoid = self._isolation.failed_alone.union(self._refusals.alone)
         claimed = self._outbox.queue.claim(most, now, lease, avoid=avoid, probe=probe)
         self._lease_ends = steady + lease
+        # A requeued dead letter is judged anew.
+        self._refusals = self._refusals.settled(one.id for one in claimed if one.attempts == 1)
         poison = [one for one in claimed if self._isolation.is_poison(one.id)]
         self._requests.extend(packed(one for one in claimed if one not in poison))
         self._requests.extend([one] for one in poison)
@@ -201,7 +203,7 @@ class Delivery(PeriodicThread):
         self._pending_writes.append(lambda: self._outbox.queue.bury(claimed, reason, now))
         self._metrics.deliveries.labels("rejected").inc()
         self._isolation = self._isolation.passed([claimed.id])
-        self._refusals = self._refusals.settled(claimed.id)
+        self._refusals = self._refusals.settled([claimed.id])
         self._up(circuit)
 
     def _postpone(self, request: list[ClaimedEvent], not_before: float, error: DeliveryError, outcome: str) -> None:

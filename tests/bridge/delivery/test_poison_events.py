@@ -85,7 +85,7 @@ def test_event_rejected_beside_accepted_ones_is_a_dead_letter():
     refusals = Refusals().refused(2, "b", "no host").accepted([9]).refused(2, "b", "no host").refused(3, "c", "no host")
     assert not refusals.blame_destination(3, others=False)
     assert refusals.accepted([2]).guilty == {3}
-    assert refusals.settled(2).guilty == frozenset()
+    assert refusals.settled([2]).guilty == frozenset()
 
 
 def test_known_message_of_bad_events_stays_one():

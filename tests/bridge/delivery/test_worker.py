@@ -360,12 +360,14 @@ def test_equal_rejections_are_recognized_across_a_restart(scene):
     assert sorted(scene.panda.names()) == ["prod:a", "prod:b", "prod:good"]
 
 
-def test_requeued_dead_letter_is_an_event_like_any_other(scene):
-    """It was bad itself once, but now the destination is at fault."""
+@pytest.mark.parametrize("requests", [[("good", "bad")], [("bad",), ("good",)]])
+def test_requeued_dead_letter_is_an_event_like_any_other(scene, requests):
+    """It was bad itself once, in a batch or alone, but now the destination is at fault."""
     error = Rejected("BigPanda answered 400: no host", status=400)
     scene.panda.mood = refuse(error, lambda events: any(event["incident_identifier"] == "prod:bad" for event in events))
-    scene.accept("good", "bad")
-    scene.live(5)
+    for names in requests:
+        scene.accept(*names)
+        scene.live(5)
     assert scene.outbox.status.counts(scene.clock.now).dead == 1
     scene.panda.mood = refuse(Rejected("BigPanda answered 400: 'app_key' is not known", status=400))
     scene.outbox.dead_letters.requeue(None, {("alertmanager", "prod"): MAPPING}, scene.clock.now)

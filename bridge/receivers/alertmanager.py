@@ -151,7 +151,7 @@ def read(entry: Any, settings: Settings, external_url: str, now: float) -> Alert
     given = identifier_of(entry["fingerprint"]) if isinstance(entry.get("fingerprint"), str) else ""
     if not (given or isinstance(entry.get("labels"), dict)):
         raise Unreadable("labels: missing" if entry.get("labels") is None else "labels: not an object")
-    status = entry["status"].lower() if isinstance(entry.get("status"), str) else ""
+    status = entry["status"].strip().lower() if isinstance(entry.get("status"), str) else ""
     if status not in ("firing", "resolved"):
         raise Unreadable("status: neither firing nor resolved")
     firing = status == "firing"

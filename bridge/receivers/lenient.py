@@ -16,6 +16,8 @@ _MOST_NAMES: Final = 1000
 _MOST_TOGETHER: Final = 1_000_000
 """Most characters kept of an object's names and texts: they are stored more than once, and BigPanda accepts few."""
 _LONGEST_IDENTIFIER: Final = 128
+_INEXACT: Final = 2**53
+"""From here on a float may be another number's."""
 
 
 def beginning_of(value: Any) -> str:
@@ -70,5 +72,7 @@ def strings_of(value: Any) -> dict[str, str]:
 
 def identifier_of(value: Any) -> str:
     """Return an identifier, a whole number or one line of ASCII; "" for anything else."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < _INEXACT:
+        value = int(value)
     text = "" if isinstance(value, bool | float) else text_of(value)
     return text.strip() if len(text) <= _LONGEST_IDENTIFIER and text.isascii() and text.isprintable() else ""

@@ -80,6 +80,7 @@ def translate(body: dict[str, Any], settings: Settings, now: float) -> Notificat
     event = numbered or body.get("eventType")
     if not isinstance(event, str):
         raise Unreadable("eventType: not a string" if event is not None else "eventType: missing")
+    event = event.strip().upper()
     if not event.endswith(("_TRIGGER", "_CLEAR")):
         return settings.notification(ignored=1)
     # The alert may be under either name, or in parts under both.

@@ -20,7 +20,7 @@ from bridge.receivers.lenient import identifier_of, short_text_of
 from bridge.receivers.settings import ReceiverSettings
 from exporter.toolkit.config_types import Duration
 from exporter.toolkit.http_settings import HeaderSecret
-from exporter.toolkit.lenient import number_of, time_of
+from exporter.toolkit.lenient import flag_of, number_of, time_of
 from exporter.toolkit.text import counted
 
 _DAY = 86400.0
@@ -63,10 +63,10 @@ class Settings(ReceiverSettings):
 def translate(body: dict[str, Any], settings: Settings, now: float) -> Notification:
     """Translate one webhook; test messages and unknown events are ignored. Raises Unreadable with the reason."""
     event = body.get("event")
-    event = event.lower() if isinstance(event, str) else event
+    event = event.strip().lower() if isinstance(event, str) else event
     if event is None and (not body or not _ABOUT.isdisjoint(body)):
         raise Unreadable("event: missing")
-    if body.get("test") is True:
+    if flag_of(body.get("test")):
         return settings.notification(ignored=1)
     if event in _MONITORED:
         return settings.notification(alerts=(_monitored(body, event, settings, now),))

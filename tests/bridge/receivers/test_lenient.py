@@ -61,7 +61,7 @@ def test_huge_alerts_are_truncated():
 
 def test_status_is_case_insensitive():
     """A quarantined alert pages nobody."""
-    assert [translated(alert(status=word)).alerts[0].firing for word in ("Firing", "RESOLVED")] == [True, False]
+    assert [translated(alert(status=word)).alerts[0].firing for word in ("Firing ", "RESOLVED")] == [True, False]
 
 
 def test_time_in_seconds_is_read():
@@ -167,7 +167,9 @@ def test_identity_omits_configured_labels():
     [
         (7, "7"),
         (" a-1 ", "a-1"),
-        (1.0, ""),
+        (1.0, "1"),
+        (1.5, ""),
+        (1e300, ""),
         (True, ""),
         (None, ""),
         ("é", ""),

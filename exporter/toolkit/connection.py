@@ -8,8 +8,9 @@ import socket
 import time
 from itertools import chain, takewhile
 from math import inf
-from typing import Literal
+from typing import Literal, NoReturn
 
+from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -128,15 +129,22 @@ class Connection(HttpToolsProtocol):
         """Remove the connection."""
         self.registry.remove(self)
         super().connection_lost(exc)
-        if self.timeout_keep_alive_task:  # after an error uvicorn lets it run, and it holds us for an hour
-            self.timeout_keep_alive_task.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Parse the data, unless it is to be dropped or its framing grows without end."""
         if self._is_deaf:
             return
         self._framing += len(data)
-        super().data_received(data)
+        while data:
+            try:
+                self.parser.feed_data(data)
+                break
+            except HttpParserUpgrade as offer:  # ignored: the parser reads the request again as if it made none
+                data = self._head_without_offer() + data[offer.args[0] :]
+            except HttpParserError:
+                if not self._is_deaf:
+                    self.refuse(400, "Invalid HTTP request received")
+                break
         if self._framing > HEAD_LIMIT and (self.in_head or self.in_body) and not self._is_deaf:
             self.refuse(431, "head or chunk framing too large")
 
@@ -159,21 +167,23 @@ class Connection(HttpToolsProtocol):
         """Add a header to the head. A trailer is not one, and is dropped."""
         if self.in_head:
             if len(self.headers) >= HEADERS:
-                self.refuse(431, f"more than {HEADERS} headers")
-                raise ValueError  # the parser stops, and uvicorn responds as to its own errors
+                self._stop_parser(431, f"more than {HEADERS} headers")
             super().on_header(name, value.rstrip(b" \t"))  # the parser leaves white space at the end
 
     def on_headers_complete(self) -> None:
-        """Start handling the request."""
+        """Start handling the request, unless its head is to be rejected or read again."""
+        version = self.parser.get_http_version()
         self.in_head, self.in_body, self._framing = False, True, 0
-        if self.parser.get_http_version() != "1.1":
-            self.expect_100_continue = False
         if len(self.pipeline) >= PIPELINED:
-            self.refuse(503, f"more than {PIPELINED} pipelined requests")
-            raise ValueError  # as above
+            self._stop_parser(503, f"more than {PIPELINED} pipelined requests")
         if b"#" in self.url:
-            self.refuse(400, "fragment in the request target")
-            raise ValueError  # as above
+            self._stop_parser(400, "fragment in the request target")
+        if self.parser.get_method() == b"CONNECT":
+            self._stop_parser(400, "not a proxy")
+        if self.parser.should_upgrade():
+            return
+        if version != "1.1":
+            self.expect_100_continue = False
         super().on_headers_complete()
         if self.state != "busy":
             self.registry.move(self, "body")
@@ -185,7 +195,10 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Mark the request as complete."""
-        self.in_body, self._whole = False, self.cycle
+        self.in_body = False
+        if self.parser.should_upgrade():
+            return
+        self._whole = self.cycle
         self.cycle.keep_alive &= self.parser.should_keep_alive()  # the parser obeys a trailer and drops what follows
         self.registry.move(self, "busy")
         super().on_message_complete()
@@ -193,6 +206,8 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Wait for the next request, or close."""
         super().on_response_complete()
+        if self.timeout_keep_alive_task:  # ours are in PATIENCE; this one would hold a lost connection for an hour
+            self.timeout_keep_alive_task.cancel()
         if self.transport.is_closing():
             self.registry.move(self, "closing")
         elif self._is_deaf and self._last_to_answer() is None:
@@ -202,11 +217,6 @@ class Connection(HttpToolsProtocol):
         elif self.in_body and not self.pipeline:  # otherwise the next pipelined request is being answered
             self.registry.move(self, "body")
 
-    def send_400_response(self, msg: str) -> None:
-        """Reject data that is not HTTP, unless it is already rejected for another reason."""
-        if not self._is_deaf:
-            self.refuse(400, msg)
-
     def refuse(self, status: int, message: str) -> None:
         """Reject what the client sends, and close, once the complete requests before it have been answered."""
         self._note(status, message)
@@ -215,6 +225,18 @@ class Connection(HttpToolsProtocol):
         self._is_deaf = True
         if self._last_to_answer() is None:
             self._end_with_refusal()
+
+    def _head_without_offer(self) -> bytes:
+        """Return the head without its offer of another protocol: the parser leaves the request's body to that."""
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
+
+    def _stop_parser(self, status: int, message: str) -> NoReturn:
+        """Reject the head that is being parsed. The parser stops at any exception."""
+        self.refuse(status, message)
+        raise ValueError(message)
 
     def _end_with_refusal(self) -> None:
         if (cycle := self._unanswered()) is None or not cycle.response_started:

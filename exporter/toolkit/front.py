@@ -228,7 +228,7 @@ class Front:
         always = self.web_config.config.http_server_config.always
         headers += [header for header in always if header[0] not in names]
         unread = connection.in_body and connection.scope is scope  # otherwise it is a later request's body
-        last = unread or b"connection" in names or any(name == b"upgrade" for name, _ in scope["headers"])
+        last = unread or b"connection" in names
         if last and b"connection" not in names:
             headers.append((b"connection", b"close"))
         body, most = (answer.body, PIECE) if size > WHOLE else ([b"".join(answer.body)], WHOLE)

@@ -25,6 +25,8 @@ from tests.bridge.serving import current_of, settled
 HOST = b"Host: x\r\n"
 GET = b"GET /-/healthy HTTP/1.1\r\n" + HOST + b"\r\n"
 BEGUN = b"GET /-/healthy HTTP/1.1\r\n" + HOST
+OFFER = BEGUN + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+"""As Java's HTTP client begins, with a body or without."""
 CHUNKED = BEGUN + b"Transfer-Encoding: chunked\r\n\r\n"
 RELOAD = b"POST /-/reload HTTP/1.1\r\n" + HOST + b"Content-Length: 0\r\n\r\n"
 """The request that these bytes must never cause within a body."""
@@ -67,7 +69,10 @@ LEGAL = {
     "an absolute form": (b"GET http://x/-/healthy HTTP/1.1\r\n" + HOST + b"\r\n", 1),
     "blank lines before": (b"\r\n\r\n" + GET, 1),
     "a value of other letters": (BEGUN + b"X: \xe9\xff\r\nY:\r\n\r\n", 1),
-    "an offer of another protocol": (BEGUN + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 1),
+    "an offer of another protocol": (OFFER + b"\r\n" + GET, 2),
+    "an offer with a body": (OFFER + b"Content-Length: %d\r\n\r\n" % len(RELOAD) + RELOAD + GET, 2),
+    "an offer with chunks": (OFFER + b"Transfer-Encoding: chunked\r\n\r\n" + chunk(RELOAD) + b"0\r\n\r\n" + GET, 2),
+    "many offers": ((OFFER + b"\r\n") * 40, 40),
 }  # fmt: skip
 
 BROKEN_HEADS = {
@@ -130,6 +135,8 @@ BROKEN = {
     "a small method": GET.replace(b"GET", b"get"),
     "a method that is none": GET.replace(b"GET", b"FETCH"),
     "a tunnel": b"CONNECT x:443 HTTP/1.1\r\n" + HOST + b"\r\n" + RELOAD,
+    "a tunnel to a path": GET.replace(b"GET", b"CONNECT") + RELOAD,
+    "a tunnel with a body": BEGUN.replace(b"GET", b"CONNECT") + b"Content-Length: 55\r\n\r\n" + RELOAD,
     "a target of other letters": GET.replace(b"healthy", b"\xe9"),
     "a NUL in the target": GET.replace(b"healthy", b"\0"),
     "half an address": GET.replace(b"/-/healthy", b"//["),

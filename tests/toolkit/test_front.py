@@ -56,6 +56,22 @@ def test_wsgi_environment_is_complete(serve):
     assert "HTTP_X_B" not in environ
 
 
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 2\r\n\r\n{}", b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"]
+)
+def test_offer_of_another_protocol_is_ignored(serve, framing):
+    """Java's HTTP client makes one with its first request, whose body must not be lost."""
+    seen = []
+    served = serve(application=environs(seen))
+    head = b"POST /a?b HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+    got = talk(served.address, (head + framing) * 2)
+    assert got.count(b"HTTP/1.1 200 ") == len(seen) == 2
+    for environ in seen:
+        assert (environ["PATH_INFO"], environ["QUERY_STRING"], environ["body"]) == ("/a", "b", b"{}")
+        assert "HTTP_UPGRADE" not in environ
+        assert environ["HTTP_X_A"] == "1"
+
+
 def test_trailers_are_not_headers(serve):
     """Credentials, and everything else, are decided by the head."""
     seen = []

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from exporter.toolkit.refusals import Refusal, Refusals
+from exporter.toolkit.request_heads import problem_of
 from exporter.toolkit.web_config import WebConfigFile
 
 EXTENSION = "vendorwatch.connection"
@@ -174,12 +175,16 @@ class Connection(HttpToolsProtocol):
         """Start handling the request, unless its head is to be rejected or read again."""
         version = self.parser.get_http_version()
         self.in_head, self.in_body, self._framing = False, True, 0
+        if sum(map(len, chain([self.url], *self.headers))) > HEAD_LIMIT:
+            self._stop_parser(431, "head too large")
         if len(self.pipeline) >= PIPELINED:
             self._stop_parser(503, f"more than {PIPELINED} pipelined requests")
         if b"#" in self.url:
             self._stop_parser(400, "fragment in the request target")
         if self.parser.get_method() == b"CONNECT":
             self._stop_parser(400, "not a proxy")
+        if problem := problem_of(version, self.headers):
+            self._stop_parser(400, problem)
         if self.parser.should_upgrade():
             return
         if version != "1.1":

@@ -6,7 +6,6 @@ Requests that need no database are answered in the event loop itself, so they wa
 import asyncio
 import io
 import logging
-import re
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -34,8 +33,6 @@ SMALL = 64_000
 """Bytes of a body that is always accepted. Only a webhook may have a larger one."""
 THREADS, QUEUED = 16, 512
 ERROR, FAILURE, UNAVAILABLE = 400, 500, 503
-_HOST = re.compile(rb"(\[[A-Za-z0-9._~%:-]+\]|[A-Za-z0-9._~!$&'()*+;=%-]*)(:\d{0,5})?")
-_LENGTH = re.compile(rb"\d{1,18}")
 _log = logging.getLogger(__name__)
 
 
@@ -149,8 +146,6 @@ class Front:
 
     async def _answer(self, scope: Any, route: Route, receive: Any) -> Answer:
         headers: Headers = scope["headers"]
-        if problem := problem_of(scope["http_version"], headers):
-            raise Rejected(400, problem, (b"connection", b"close"))  # the end of this request is ambiguous
         if not self._has_token(self.web_config.config.rate_limit):
             # A webhook's sender must retry, and some do so only after a 5xx.
             raise Rejected(503 if route.admits else 429, "too many requests")
@@ -251,22 +246,3 @@ def only(headers: Headers, name: bytes) -> bytes | None:
     """Return the value of a header; None if it is missing or repeated."""
     found = [value for each, value in headers if each == name]
     return found[0] if len(found) == 1 else None
-
-
-def problem_of(version: str, headers: Headers) -> str:
-    """Return why a head that the parser accepts must be rejected; "" if it need not be."""
-    if version not in {"1.0", "1.1"}:
-        return "not HTTP/1.1"
-    hosts, lengths, codings = (
-        [value for name, value in headers if name == wanted]
-        for wanted in (b"host", b"content-length", b"transfer-encoding")
-    )
-    if len(hosts) > 1 or (not hosts and version == "1.1"):
-        return "exactly one Host header is required"
-    if hosts and not _HOST.fullmatch(hosts[0]):
-        return "invalid Host header"
-    if codings and (lengths or version == "1.0" or len(codings) > 1 or codings[0].lower() != b"chunked"):
-        return "Transfer-Encoding must be chunked, without a Content-Length"
-    if len(lengths) > 1 or (lengths and not _LENGTH.fullmatch(lengths[0])):
-        return "invalid Content-Length header"
-    return ""

@@ -223,6 +223,26 @@ def test_100_continue_is_not_sent_without_credentials(serve):
         assert sock.recv(12) == b"HTTP/1.1 401"
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Transfer-Encoding: gzip\r\n",
+        b"Transfer-Encoding: chunked, x\r\n",
+        b"Host: y\r\n",
+        b"Content-Length: +1\r\n",
+        b"X Y: z\r\n",
+    ],
+)
+def test_malformed_request_is_counted_once(serve, head):
+    """Whoever rejects it, the parser or we, the application never sees it."""
+    seen = []
+    served = serve(application=environs(seen))
+    said = b"POST / HTTP/1.1\r\nHost: x\r\n" + head + b"\r\nsome data"
+    assert talk(served.address, said).startswith(b"HTTP/1.1 400 ")
+    assert served.reasons == ["malformed"]
+    assert seen == []
+
+
 @pytest.mark.parametrize("burst", [1, 2])
 def test_requests_beyond_the_rate_limit_are_rejected(serve, get, tmp_path, burst):
     """`rate_limit`: after a burst 429, or 503 for senders that must retry."""
@@ -276,6 +296,19 @@ def test_too_large_head_is_431(serve):
                     break
             assert got.startswith(b"HTTP/1.1 431 "), said
     assert set(served.reasons) == {"too_large"}
+
+
+@pytest.mark.parametrize(
+    "head", [b"GET /?%b HTTP/1.1\r\nHost: x\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nX: %b\r\n\r\n"]
+)
+def test_complete_head_is_limited_too(serve, head):
+    """However it arrives: all at once, or after another request."""
+    served = serve()
+    small, large = head % (b"x" * 65_000), head % (b"x" * 66_000)
+    assert talk(served.address, small).startswith(b"HTTP/1.1 200 ")
+    assert talk(served.address, large).startswith(b"HTTP/1.1 431 ")
+    assert talk(served.address, small + large).count(b"HTTP/1.1 200 ") == 1
+    assert served.reasons == ["too_large"] * 2
 
 
 def test_too_many_headers_are_rejected(serve):

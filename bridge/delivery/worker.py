@@ -7,9 +7,10 @@ bytes.
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from bridge.config import BigPanda as Settings
 from bridge.config import Config
@@ -18,7 +19,7 @@ from bridge.delivery.poison_events import Isolation, Refusals
 from bridge.delivery.rate_limiter import RateLimiter
 from bridge.delivery.relocation import Relocation
 from bridge.delivery.retry_policy import LONGEST_RETRY_AFTER, retry_at
-from bridge.errors import DeliveryError, Rejected, Stopped, Transient, Unavailable
+from bridge.errors import DeliveryError, Rejected, Stopped, Unavailable
 from bridge.metrics import Metrics
 from bridge.outbox.outbox import Outbox
 from bridge.outbox.queue import ClaimedEvent
@@ -40,6 +41,7 @@ _APART: Final = 2.0
 _CLOCK_STEP: Final = 2.0
 """Seconds of drift between wall and monotonic clock that do not count as a step."""
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Delivery(PeriodicThread):
@@ -55,7 +57,7 @@ class Delivery(PeriodicThread):
         clock: Clock = CLOCK,
     ) -> None:
         self._outbox, self._relocation, self._connect = outbox, Relocation(outbox, connect), connect
-        self._restate_at: float | None = None
+        self._restate_at: deque[float] = deque(maxlen=1)
         self._metrics, self._clock = metrics, clock
         self._limiter = RateLimiter(config.bigpanda.events_per_minute)
         self._offset = clock.wall() - clock.steady()
@@ -82,25 +84,18 @@ class Delivery(PeriodicThread):
 
     def tick(self) -> float:
         """Do one thing; return the seconds to rest before the next. Raises Unavailable."""
-        rerouting = restating = False
         try:
             self._flush()
-            if rerouting := bool(self._changes):
-                self._reroute(self._changes[0])
-                self._changes.popleft()
-                rerouting = False
-            elif restating := self._restate_at is not None and self._clock.steady() >= self._restate_at:
-                self._relocation.restate(self._config, self._clock.wall())
-                self._restate_at = None
+            if self._changes:
+                with _taken(self._changes) as config:
+                    self._reroute(config)
+            elif self._restate_at and self._clock.steady() >= self._restate_at[0]:
+                with _taken(self._restate_at):
+                    self._relocation.restate(self._config, self._clock.wall())
             return 0.0 if self._changes else self._deliver()
         except Unavailable:
             raise
         except Exception:
-            # The step that failed is given up, and only that: delivery goes on, also by a configuration read meanwhile.
-            if rerouting:
-                self._changes.popleft()
-            if restating:
-                self._restate_at = None
             # The outcome of events in flight is unknown: they are due again when their lease ends.
             self._pending_writes.clear()
             self._requests.clear()
@@ -149,8 +144,10 @@ class Delivery(PeriodicThread):
         began = self._clock.steady()
         try:
             answer = self._destination.send([one.body for one in request], request[0].app_key)
+        except Rejected as error:
+            self._rejected(request, str(error), circuit)
         except DeliveryError as error:
-            self._refused(request, error, circuit)
+            self._failed(request, error, circuit)
         else:
             now, name, ids = self._clock.wall(), self._name, [one.id for one in request]
             self._pending_writes.append(lambda: self._outbox.queue.record(request, answer, destination=name, now=now))
@@ -163,41 +160,20 @@ class Delivery(PeriodicThread):
             self._limiter.sent(len(request), began, self._clock.steady())
         self._flush()
 
-    def _refused(self, request: list[ClaimedEvent], error: DeliveryError, circuit: Circuit) -> None:
-        now, first, ids = self._clock.wall(), request[0], [one.id for one in request]
-        poison = self._isolation.is_poison(first.id)
-        failures = first.attempts if poison else circuit.failures + 1
-        at = retry_at(error, failures, now, self._clock.chance())
-        match error:
-            case Rejected() if len(request) > 1:
-                # One of them spoils the request: send its halves separately.
-                self._refusals = self._refusals.split(ids)
-                self._requests.extendleft((request[len(request) // 2 :], request[: len(request) // 2]))
-                self._up(circuit)
-            case Rejected():
-                self._refused_alone(first, error, circuit)
-            case Transient() if poison:
-                self._postpone(request, at, error, "retry")
-            case Transient():
-                # Too high a rate, or an outage, says nothing about the events that happened to be in flight.
-                if error.status != _TOO_MUCH:
-                    blamed = error.status == _STUMBLED or failures > _PATIENCE
-                    self._isolation = self._isolation.failed(ids, blamed=blamed)
-                self._postpone(request, now, error, "retry")
-                self._down(failures, now, at, str(error), logging.WARNING)
-            case _:
-                self._isolation = replace(self._isolation, width=1)
-                self._postpone(request, now, error, "destination_down")
-                self._down(failures, now, at, str(error), logging.ERROR)
-
-    def _refused_alone(self, claimed: ClaimedEvent, error: DeliveryError, circuit: Circuit) -> None:
-        """Make an event a dead letter, unless the destination is at fault: then requeue it and probe."""
-        now, reason = self._clock.wall(), str(error)
+    def _rejected(self, request: list[ClaimedEvent], reason: str, circuit: Circuit) -> None:
+        """Split a rejected request; make a single event a dead letter, unless the destination is at fault."""
+        now, claimed, half = self._clock.wall(), request[0], len(request) // 2
+        if half:
+            # One of them spoils the request: send its halves separately.
+            self._refusals = self._refusals.split([one.id for one in request])
+            self._requests.extendleft((request[half:], request[:half]))
+            self._up(circuit)
+            return
         self._refusals = self._refusals.refused(claimed.id, claimed.key, reason)
         if self._refusals.blame_destination(claimed.id, others=bool(self._requests)):
             alike = list(self._refusals.alone)
             self._pending_writes.append(lambda: self._outbox.queue.revive(alike))
-            self._refused([claimed], Stopped(f"every event is rejected: {reason}"), circuit)
+            self._failed(request, Stopped(f"every event is rejected: {reason}"), circuit)
             return
         _log.warning("Dead letter: %s event of %s: %s", claimed.status, claimed.key, reason)
         self._pending_writes.append(lambda: self._outbox.queue.bury(claimed, reason, now))
@@ -205,6 +181,26 @@ class Delivery(PeriodicThread):
         self._isolation = self._isolation.passed([claimed.id])
         self._refusals = self._refusals.settled([claimed.id])
         self._up(circuit)
+
+    def _failed(self, request: list[ClaimedEvent], error: DeliveryError, circuit: Circuit) -> None:
+        """Send a request that was neither accepted nor rejected again, when the destination may take it."""
+        now, ids = self._clock.wall(), [one.id for one in request]
+        poison = self._isolation.is_poison(request[0].id)
+        failures = request[0].attempts if poison else circuit.failures + 1
+        at = retry_at(error, failures, now, self._clock.chance())
+        if isinstance(error, Stopped):
+            self._isolation = replace(self._isolation, width=1)
+            self._postpone(request, now, error, "destination_down")
+            self._down(failures, now, at, str(error), logging.ERROR)
+        elif poison:
+            self._postpone(request, at, error, "retry")
+        else:
+            # Too high a rate, or an outage, says nothing about the events that happened to be in flight.
+            if error.status != _TOO_MUCH:
+                blamed = error.status == _STUMBLED or failures > _PATIENCE
+                self._isolation = self._isolation.failed(ids, blamed=blamed)
+            self._postpone(request, now, error, "retry")
+            self._down(failures, now, at, str(error), logging.WARNING)
 
     def _postpone(self, request: list[ClaimedEvent], not_before: float, error: DeliveryError, outcome: str) -> None:
         self._pending_writes.append(lambda: self._outbox.queue.postpone(request, not_before, str(error)))
@@ -225,14 +221,14 @@ class Delivery(PeriodicThread):
     def _give_back(self) -> None:
         """Release events that were claimed but not tried."""
         while self._requests:
-            self._outbox.queue.release(self._requests[0])
-            self._requests.popleft()
+            with _taken(self._requests) as request:
+                self._outbox.queue.release(request)
 
     def _flush(self) -> None:
         """Write the pending results; if the database is unavailable they are kept for later."""
         while self._pending_writes:
-            self._pending_writes[0]()
-            self._pending_writes.popleft()
+            with _taken(self._pending_writes) as write:
+                write()
 
     def _reroute(self, config: Config) -> None:
         """Use a configuration from now on. What is open by the former one, perhaps of an earlier run, moves."""
@@ -245,7 +241,7 @@ class Delivery(PeriodicThread):
         for one, key, reason in self._outbox.queue.refused():
             self._refusals = self._refusals.refused(one, key, reason)
         # If both names lead to the same BigPanda, a resent event must have a later second.
-        self._restate_at = self._clock.steady() + _APART
+        self._restate_at.append(self._clock.steady() + _APART)
         if len(self._changes) == 1:  # otherwise webhooks may be queued already under the app keys of a newer one
             self._relocation.rekey(config, self._destination)
 
@@ -253,6 +249,20 @@ class Delivery(PeriodicThread):
         """Close all connections and release claimed events that were not tried."""
         self._destination.close()
         self._give_back()
+
+
+@contextmanager
+def _taken(queue: deque[T]) -> Iterator[T]:
+    """Yield the first of a queue, which leaves it done or failed, but stays while the database is unavailable."""
+    try:
+        yield queue[0]
+    except Unavailable:
+        raise
+    except Exception:
+        # Only what failed is given up: delivery goes on, also by a configuration read meanwhile.
+        queue.popleft()
+        raise
+    queue.popleft()
 
 
 def closed_for(circuit: Circuit, now: float) -> float:

@@ -54,37 +54,37 @@ class Isolation:
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """The rejections (400) since BigPanda last accepted something. `alone`: the key of each event, by id.
+    """The rejections (400) since BigPanda last accepted something. `refused_alone`: the key of each event, by id.
 
-    `cause`: the message without its particulars. `together`: events of batches rejected as a whole. `guilty`: events
-    rejected while BigPanda accepted others, so that only the event itself can be at fault. `event_causes`: the messages
-    of those.
+    `cause`: the message without its particulars. `refused_together`: events of batches rejected as a whole. `guilty`:
+    events rejected while BigPanda accepted others, so that only the event itself can be at fault. `event_causes`: the
+    messages of those.
     """
 
     cause: str = ""
-    alone: Mapping[int, str] = field(default_factory=dict)
-    together: frozenset[int] = frozenset()
+    refused_alone: Mapping[int, str] = field(default_factory=dict)
+    refused_together: frozenset[int] = frozenset()
     guilty: frozenset[int] = frozenset()
     event_causes: frozenset[str] = frozenset()
 
     def split(self, ids: Iterable[int]) -> "Refusals":
         """Record the rejection of several events at once."""
-        return replace(self, together=self.together | set(ids))
+        return replace(self, refused_together=self.refused_together | set(ids))
 
     def refused(self, one: int, key: str, words: str) -> "Refusals":
         """Record the rejection of a single event. A guilty one says nothing about the destination."""
         if one in self.guilty:
             return self
         cause = _PARTICULARS.sub("", words)
-        before = self.alone if cause == self.cause else {}
-        return replace(self, cause=cause, alone={**before, one: key})
+        before = self.refused_alone if cause == self.cause else {}
+        return replace(self, cause=cause, refused_alone={**before, one: key})
 
     def accepted(self, ids: Iterable[int]) -> "Refusals":
         """Record an acceptance: events rejected before it are themselves at fault."""
         accepted = set(ids)
         # An event rejected before and accepted now was not at fault: its message was about the destination.
         causes = frozenset() if accepted & self.guilty else self.event_causes | ({self.cause} - {""})
-        guilty = (self.guilty | self.together | self.alone.keys()) - accepted
+        guilty = (self.guilty | self.refused_together | self.refused_alone.keys()) - accepted
         return Refusals(guilty=guilty, event_causes=causes)
 
     def settled(self, ids: Iterable[int]) -> "Refusals":
@@ -99,10 +99,10 @@ class Refusals:
         if one in self.guilty or not self.alike:
             return False
         if self.cause in self.event_causes:
-            return len(self.alone) >= _MOST_BAD
-        return len(self.alone) >= _MOST_ALIKE or not others
+            return len(self.refused_alone) >= _MOST_BAD
+        return len(self.refused_alone) >= _MOST_ALIKE or not others
 
     @property
     def alike(self) -> bool:
         """Whether several alerts were rejected with the same message; a single one says nothing about the others."""
-        return len(set(self.alone.values())) > 1
+        return len(set(self.refused_alone.values())) > 1

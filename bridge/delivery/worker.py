@@ -130,7 +130,7 @@ class Delivery(PeriodicThread):
         lease = self._settings.timeout * _LEASES
         most = min(self._isolation.width, self._limiter.allowance())
         # Events that failed or were rejected by themselves say less than others.
-        avoid = self._isolation.failed_alone.union(self._refusals.alone)
+        avoid = self._isolation.failed_alone.union(self._refusals.refused_alone)
         claimed = self._outbox.queue.claim(most, now, lease, avoid=avoid, probe=probe)
         self._lease_ends = steady + lease
         # A requeued dead letter is judged anew.
@@ -171,7 +171,7 @@ class Delivery(PeriodicThread):
             return
         self._refusals = self._refusals.refused(claimed.id, claimed.key, reason)
         if self._refusals.blame_destination(claimed.id, others=bool(self._requests)):
-            alike = list(self._refusals.alone)
+            alike = list(self._refusals.refused_alone)
             self._pending_writes.append(lambda: self._outbox.queue.revive(alike))
             self._failed(request, Stopped(f"every event is rejected: {reason}"), circuit)
             return

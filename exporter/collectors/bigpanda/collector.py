@@ -26,6 +26,7 @@ from .knowledge import (
     with_environment,
     with_environments,
     with_page,
+    with_plans,
 )
 
 INCIDENTS = gauge("bigpanda_incidents", "Incidents in a folder of the environment.", "bigpanda_environment", "folder")
@@ -76,10 +77,11 @@ class Collector:
             known = knowledge.plans.get(status)
             every = LIST_EVERY if known is not None and known.count is None else PLANS_EVERY
             listed = known.listed if known else 0
+            due = 0.0 if known is None or listed else known.at + every
             yield Get(
                 endpoint=MAINTENANCE,
                 reason=Reason.OLDEST,
-                due=0.0 if known is None or listed else known.at + every,
+                due=confirmed(known.emptied_at if known else None, every, due),
                 every=every,
                 path=MAINTENANCE,
                 params=(("status", status), ("per_page", str(PAGE_SIZE)), ("page", str(listed // PAGE_SIZE + 1))),
@@ -133,7 +135,7 @@ class Collector:
             plans = Plans(at, None if response.status in UNSEEN and not before else count)
             if total is None and rows == PAGE_SIZE and page < self.settings.max_pages:  # others may follow
                 plans = replace(knowledge.plans.get(status, Plans(at, None)), listed=count)
-            return replace(knowledge, plans={**knowledge.plans, status: plans})
+            return with_plans(knowledge, status, plans)
         environment = knowledge.environments.get(request.item)
         if environment is None:
             return knowledge

@@ -85,6 +85,8 @@ class Plans:
     count: int | None
     listed: int = 0
     """Those on the pages read so far, while further ones are to be read."""
+    emptied_at: float | None = None
+    """When there suddenly were none, or they could no longer be seen, until that is confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,14 @@ def with_environments(
         environments[identity] = replace(known, name=name)
     listed = replace(knowledge, listed_at=at, environments=environments, wanted=wanted, emptied_at=None)
     return listed if places else replace(listed, as_of=at, round_at=at)
+
+
+def with_plans(knowledge: Knowledge, status: str, plans: Plans) -> Knowledge:
+    """Return the knowledge after the maintenance plans of a status. That there suddenly are none must be confirmed."""
+    known = knowledge.plans.get(status)
+    if known and known.count and not (plans.count or plans.listed) and known.emptied_at is None:
+        plans = replace(known, emptied_at=plans.at)
+    return replace(knowledge, plans={**knowledge.plans, status: plans})
 
 
 def with_page(environment: Environment, found: Found, page: int, at: float, max_pages: int) -> Environment:

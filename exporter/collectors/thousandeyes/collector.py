@@ -13,9 +13,9 @@ from exporter.toolkit.text import counted, named
 from . import rotation
 from .answers import SEVERITIES, UNKNOWN, read_alerts, read_rules, read_tests
 from .config import Settings
-from .knowledge import Group, Knowledge, Reading, with_page
+from .knowledge import RULES, TESTS, Group, Knowledge, Reading, unless_emptied, with_page, with_reading
 from .readings import LISTS, RESULTS, read_results
-from .rotation import ALERTS, LONGEST_ROUND, LOOKUP_EVERY, RULES, TESTS, wanted
+from .rotation import ALERTS, LONGEST_ROUND, LOOKUP_EVERY, wanted
 
 Readings = Mapping[str, Mapping[str, Reading]]
 """By account group, and as in `Group.readings`."""
@@ -117,11 +117,12 @@ class Collector:
         if request.endpoint == ALERTS:
             return with_page(group, dict(request.params), read_alerts(body), at, self.settings.max_pages)
         if request.endpoint == RULES:
-            return replace(group, rules_at=at, rules=read_rules(body))
+            return unless_emptied(group, replace(group, rules_at=at, rules=read_rules(body)), RULES, at)
         if request.endpoint == TESTS:
             learned = replace(group, tests_at=at, tests={test.id: test for test in read_tests(body)})
             keys = wanted(self.settings, aid, learned)  # the others are dropped
-            return replace(learned, readings={key: group.readings[key] for key in keys if key in group.readings})
+            readings = {key: group.readings[key] for key in keys if key in group.readings}
+            return unless_emptied(group, replace(learned, readings=readings), TESTS, at)
         kind, _, test = request.item.partition("/")
         if response.status in UNSEEN:
             reading = Reading(at, denied=True)
@@ -132,7 +133,7 @@ class Collector:
             is_known = kind != "bgp" and test in group.tests
             oldest = at - self.settings.max_age_of(request.every if is_known else LONGEST_ROUND)
             reading = Reading(at, tuple(read_results(test, RESULTS[kind], body, oldest)))
-        return replace(group, readings={**group.readings, request.item: reading})
+        return with_reading(group, request.item, reading)
 
     def families(self, knowledge: Knowledge, now: float) -> Iterator[Family]:
         """Yield counts first, then results and inventory that are not too old, then one series per alert."""

@@ -10,6 +10,9 @@ from exporter.collectors.parts import Part, any_behind, keeping_up
 from .answers import Alert, AlertPage, Test
 from .readings import Value
 
+RULES, TESTS = "/alerts/rules", "/tests"
+"""The endpoints of the names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:
@@ -52,6 +55,14 @@ class Group(Part):
     """By kind, for results `kind/test id`."""
     emptied_at: float | None = None
     """When its alerts suddenly were all gone, until that is confirmed."""
+    emptied: dict[str, float] = field(default_factory=dict)
+    """When names or a reading suddenly became empty, by endpoint or as in `readings`, until that is confirmed."""
+
+    def holds(self, key: str) -> bool:
+        """Return whether there are names of an endpoint, or values of a reading."""
+        if key in self.readings:
+            return bool(self.readings[key].values)
+        return bool({RULES: self.rules, TESTS: self.tests}.get(key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +115,7 @@ def with_page(group: Group, params: Mapping[str, str], page: AlertPage, at: floa
         counts = Counter((alert.type, alert.severity) for alert in alerts)
         values = tuple(("cleared_alerts", kind, float(count)) for kind, count in sorted(counts.items()))
         reading = Reading(grown.began, values, truncated=truncated)
-        return replace(group, readings={**group.readings, "cleared_alerts": reading})
+        return with_reading(group, "cleared_alerts", reading)
     if group.alerts and not grown.alerts and group.emptied_at is None:
         # A listing that is suddenly empty must be confirmed: one bad response would end every alert.
         return replace(group, emptied_at=grown.began)
@@ -117,3 +128,16 @@ def with_page(group: Group, params: Mapping[str, str], page: AlertPage, at: floa
         types=tuple(sorted({*group.types, *(alert.type for alert in alerts)})),
         emptied_at=None,
     )
+
+
+def with_reading(group: Group, key: str, reading: Reading) -> Group:
+    """Return the group after a reading."""
+    return unless_emptied(group, replace(group, readings={**group.readings, key: reading}), key, reading.at)
+
+
+def unless_emptied(before: Group, after: Group, key: str, at: float) -> Group:
+    """Return `after`, but `before` if what `key` names is suddenly empty, until a second response confirms it."""
+    emptied = {other: since for other, since in before.emptied.items() if other != key}
+    if before.holds(key) and not after.holds(key) and key not in before.emptied:
+        return replace(before, emptied={**emptied, key: at})
+    return replace(after, emptied=emptied)

@@ -9,11 +9,11 @@ from exporter.collectors.parts import keeping_up
 
 from .answers import Test
 from .config import Settings
-from .knowledge import Group
+from .knowledge import RULES, TESTS, Group
 from .readings import LISTS, RESULTS
 
 ACCEPT = "application/hal+json, application/json, application/problem+json"
-ALERTS, RULES, TESTS = "/alerts", "/alerts/rules", "/tests"
+ALERTS = "/alerts"
 LOOKUP_EVERY = 3600.0
 """Seconds between two lookups of names."""
 LOOKUP_AGAIN = 300.0
@@ -49,7 +49,8 @@ def requests(settings: Settings, groups: Mapping[str, Group], now: float) -> Ite
         for endpoint, at, missing in ((RULES, group.rules_at, missing_rules), (TESTS, group.tests_at, missing_tests)):
             every = LOOKUP_AGAIN if missing else LOOKUP_EVERY
             reason = Reason.CHANGED if missing or at is None else Reason.LISTING
-            yield _get(endpoint, aid, reason, 0.0 if at is None else at + every, every)
+            due = confirmed(group.emptied.get(endpoint), every, 0.0 if at is None else at + every)
+            yield _get(endpoint, aid, reason, due, every)
     for aid, group in groups.items():
         yield from _readings(settings, aid, group, now)
 
@@ -75,6 +76,7 @@ def _readings(settings: Settings, aid: str, group: Group, now: float) -> Iterato
     for key, every in wanted(settings, aid, group).items():
         kind, _, test = key.partition("/")
         due = group.readings[key].at + every if key in group.readings else 0.0
+        due = confirmed(group.emptied.get(key), every, due)
         if kind in RESULTS:
             endpoint = f"/test-results/{{id}}/{RESULTS[kind]}"
             more = (("expand", "certificate"),) if kind == "http" else ()

@@ -76,6 +76,11 @@ class History:
     newest: Incident | None = None
     last_duration: float | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no incident, as far as known."""
+        return not (self.ongoing or self.recorded) and self.last_duration is None
+
 
 @dataclass(frozen=True, slots=True)
 class Page:

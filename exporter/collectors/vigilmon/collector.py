@@ -12,7 +12,7 @@ from exporter.collectors.certificate_observations import (
     observe,
     shown,
 )
-from exporter.collectors.contract import Certificate, Get, Probe, Request, Response
+from exporter.collectors.contract import Certificate, Get, Probe, Request, Response, confirmed
 from exporter.metrics.families import Family, Metric, gauge
 from exporter.metrics.health import Endpoint, Figure
 from exporter.toolkit.http_errors import Malformed
@@ -20,7 +20,7 @@ from exporter.toolkit.text import counted, cut_label, named
 
 from .answers import History, Monitor, Page, read_incidents, read_monitors, read_uptime
 from .config import Settings
-from .knowledge import Known, less, unsettled, with_page, with_uptime, without
+from .knowledge import Known, Uptime, unsettled, with_answer, with_page, without
 from .rotation import DETAIL, LISTING, MOST, gets, probes, rotation, trouble_every
 
 
@@ -61,7 +61,9 @@ class Collector:
 
     def requests(self, knowledge: Known, now: float, failing: int = 0) -> Iterator[Request]:
         """Yield the most urgent requests and probes of each kind, and so the earliest that is due."""
-        yield from gets(self.settings, knowledge, now, MOST + failing)
+        for get in gets(self.settings, knowledge, now, MOST + failing):
+            emptied_at = knowledge.emptied.get(get.path)
+            yield replace(get, due=confirmed(emptied_at, get.every, get.due)) if emptied_at is not None else get
         if self.settings.certificates:
             yield from probes(self.settings, knowledge)
 
@@ -82,10 +84,12 @@ class Collector:
         identity = request.item
         if gone and identity in knowledge.missing:
             return without(knowledge, (identity,))
+        answer: Uptime | History
         if request.endpoint == DETAIL:
-            return with_uptime(knowledge, identity, response.at, {} if gone else read_uptime(response.body))
-        history = History(response.at) if gone else read_incidents(response.body, response.at)
-        return replace(knowledge, incidents={**less(knowledge.incidents, (identity,)), identity: history})
+            answer = Uptime(response.at, {} if gone else read_uptime(response.body))
+        else:
+            answer = History(response.at) if gone else read_incidents(response.body, response.at)
+        return with_answer(knowledge, identity, request.path, answer)
 
     def families(self, knowledge: Known, now: float) -> Iterator[Family]:
         """Yield the knowledge that is not too old, statuses first."""

@@ -24,6 +24,8 @@ URGENT_PER_ROUND = 4
 """Monitors that went down whose incidents may be requested during a round, delaying it."""
 REREADS = 2
 """How often the first round is restarted because the list shifted; after that it counts as is, truncated."""
+CONFIRMED_BY = 3600.0
+"""Seconds after which what was suddenly gone has been confirmed, or is about a monitor that no longer exists."""
 T = TypeVar("T")
 
 
@@ -33,6 +35,11 @@ class Uptime:
 
     at: float
     windows: dict[str, float]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no value."""
+        return not self.windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,8 @@ class Known:
     observations: dict[str, CertificateObservation] = field(default_factory=dict)
     emptied_at: float | None = None
     """When the listing suddenly became empty, until that is confirmed."""
+    emptied: dict[str, float] = field(default_factory=dict)
+    """When the uptime or the incidents of a monitor suddenly were gone, by path, until that is confirmed."""
     since: float | None = None
     """When the round before this one began, complete or not: older statuses are of pages that keep failing."""
 
@@ -89,6 +98,20 @@ class Known:
         """
         since = self.round_at if self.since is None else self.since
         return None if since is None else next((at for at in self.seen.values() if at >= since), self.round_at)
+
+
+def with_answer(known: Known, identity: str, path: str, answer: Uptime | History) -> Known:
+    """Return the knowledge after a monitor's uptime or incidents, requested at `path`.
+
+    What is suddenly gone must be confirmed: one bad response would end the incidents of a monitor that is down.
+    """
+    before: Uptime | History | None = (known.uptimes if isinstance(answer, Uptime) else known.incidents).get(identity)
+    if before and not before.is_empty and answer.is_empty and path not in known.emptied:
+        return replace(known, emptied={**known.emptied, path: answer.at})
+    known = replace(known, emptied=less(known.emptied, (path,)))
+    if isinstance(answer, Uptime):
+        return with_uptime(known, identity, answer.at, answer.windows)
+    return replace(known, incidents={**less(known.incidents, (identity,)), identity: answer})
 
 
 def with_uptime(known: Known, identity: str, at: float, windows: dict[str, float]) -> Known:
@@ -228,6 +251,7 @@ def _ended(known: Known, listing: Listing, *, sure: bool, truncated: bool) -> Kn
         changed={one: at for one, at in known.changed.items() if any(unsettled(known, one))},
         troubled=tuple(one for one, each in known.monitors.items() if each.up is False or one in ongoing),
         observations={where: each for where, each in known.observations.items() if where in places},
+        emptied={path: at for path, at in known.emptied.items() if at > listing.at - CONFIRMED_BY},
     )
 
 

@@ -584,6 +584,25 @@ def test_every_page_of_maintenance_plans_is_counted():
     assert samples(collector, ended, "bigpanda_maintenance_plans") == {("running",): 100.0}
 
 
+@pytest.mark.parametrize(
+    ("status", "none", "then"),
+    [(200, b"[]", {("running",): 0.0}), (204, b"", {("running",): 0.0}), (403, b"<html>", {}), (404, b"", {})],
+)
+def test_maintenance_plans_that_are_suddenly_gone_are_polled_again(status, none, then):
+    """One bad response would show no plan for five minutes, or nothing for an hour."""
+    collector = Collector(settings())
+    knowledge = after_round(collector, knowing(collector, "a"), "a", START)
+    request = plans_request(collector, knowledge, "running")
+    knowledge = collector.update(knowledge, request, response([{}]))
+    doubted = collector.update(knowledge, request, Response(START, status, none))
+    assert samples(collector, doubted, "bigpanda_maintenance_plans") == {("running",): 1.0}
+    assert plans_request(collector, doubted, "running").due == START + 10
+    gone = collector.update(doubted, request, Response(START + 10, status, none))
+    assert samples(collector, gone, "bigpanda_maintenance_plans") == then
+    restored = collector.update(doubted, request, response([{}], START + 10))
+    assert plans_request(collector, restored, "running").due == START + 310
+
+
 def test_maintenance_plans_are_counted_up_to_max_pages():
     """A vendor that repeats a full page for ever gets no further requests."""
     collector = Collector(settings(max_pages=2))

@@ -6,9 +6,9 @@ from pydantic import TypeAdapter, ValidationError
 from exporter.collectors.contract import Reason, Response
 from exporter.collectors.thousandeyes.collector import Collector
 from exporter.collectors.thousandeyes.config import Settings
-from exporter.collectors.thousandeyes.knowledge import Knowledge
+from exporter.collectors.thousandeyes.knowledge import RULES, TESTS, Knowledge
 from exporter.collectors.thousandeyes.readings import read_results
-from exporter.collectors.thousandeyes.rotation import ALERTS, RULES, TESTS
+from exporter.collectors.thousandeyes.rotation import ALERTS
 from exporter.polling.scheduler import choose
 
 START = 1_795_176_000.0
@@ -135,6 +135,47 @@ def test_suddenly_empty_alert_list_is_polled_again():
     assert polled(collector, doubted, ALERTS, page(), at=START + 70).groups[""].alerts == ()
     denied = polled(collector, doubted, ALERTS, page(alert("a")), at=START + 70)
     assert ask_for(collector, denied, ALERTS, START + 130).due == START + 130
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "full", "empty", "metric"),
+    [
+        (TESTS, {"tests": [{"testId": "1", "testName": "Shop"}]}, {"tests": []}, "test_info"),
+        (RULES, {"alertRules": [{"ruleId": "7", "ruleName": "Slow"}]}, {"alertRules": []}, "alert_active"),
+        (RESULTS, {"results": [{"errorType": "None"}]}, {"results": []}, "test_availability_ratio"),
+        ("/agents", {"agents": [{"agentId": "1", "agentState": "online"}]}, {"agents": None}, "agent_online"),
+        ("/usage", {"usage": {"cloudUnitsUsed": 90}}, {}, "units_used"),
+    ],
+)
+def test_any_other_suddenly_empty_list_is_polled_again(endpoint, full, empty, metric):
+    """Otherwise one wrong empty response would withdraw it until its next turn, up to an hour later."""
+    collector = Collector(settings(test_results=["1"]))
+    known = polled(collector, collector.start(), ALERTS, page(alert("a")))
+    known = polled(collector, known, RESULTS, {"results": [{"errorType": "None"}]})
+    known = polled(collector, known, endpoint, full)
+    shown = samples(collector, known, f"thousandeyes_{metric}")
+    doubted = polled(collector, known, endpoint, empty, at=START + 60)
+    assert samples(collector, doubted, f"thousandeyes_{metric}") == shown != {}
+    assert samples(collector, doubted, "thousandeyes_test_availability_ratio") == {("", "1"): 1.0}
+    assert ask_for(collector, doubted, endpoint, START + 60).due == START + 70
+    assert (
+        samples(collector, polled(collector, doubted, endpoint, empty, at=START + 70), f"thousandeyes_{metric}")
+        != shown
+    )
+    regular = ask_for(collector, polled(collector, doubted, endpoint, full, at=START + 70), endpoint, START + 70)
+    assert regular.due == START + 70 + regular.every
+
+
+def test_inventory_denied_once_is_polled_again():
+    """A single 404 or 403 of a firewall would withdraw it until its next turn."""
+    collector = Collector(settings())
+    known = polled(collector, collector.start(), "/agents", AGENTS)
+    request = ask_for(collector, known, "/agents", START + 600)
+    doubted = collector.update(known, request, Response(START + 600, 404, b""))
+    assert samples(collector, doubted, "thousandeyes_agent_online", START + 600) != {}
+    assert ask_for(collector, doubted, "/agents", START + 600).due == START + 610
+    denied = collector.update(doubted, request, Response(START + 610, 404, b""))
+    assert samples(collector, denied, "thousandeyes_agent_online", START + 610) == {}
 
 
 def test_added_account_group_keeps_the_others():
@@ -660,7 +701,7 @@ def test_cleared_alerts_are_counted_separately():
     expected = {("", "bgp", "major"): 1.0, ("", "bgp", "info"): 1.0}
     assert samples(collector, knowledge, "thousandeyes_cleared_alerts") == expected
     assert not knowledge.truncated
-    endless = {"alerts": [], "_links": {"next": {"href": None}}}
+    endless = {"alerts": [ended[0]], "_links": {"next": {"href": None}}}
     assert collector.update(knowledge, first, Response(START + 2, 200, json.dumps(endless).encode())).truncated
     for age, shown in ((900, expected), (901, {})):  # three listings, every five minutes
         assert samples(collector, knowledge, "thousandeyes_cleared_alerts", START + age) == shown

@@ -211,6 +211,45 @@ def test_ongoing_incidents_are_withdrawn_after_a_change():
     assert samples(collector, known, 161.0, "vigilmon_monitor_incidents") == {("1",): 4.0}
 
 
+@pytest.mark.parametrize(
+    ("what", "path", "full", "status", "empty"),
+    [
+        ("ongoing_incidents", "/monitors/1/incidents", {"data": [{"status": "ongoing"}]}, 200, {"data": []}),
+        ("ongoing_incidents", "/monitors/1/incidents", {"data": [{"status": "ongoing"}]}, 403, {}),
+        ("incidents", "/monitors/1/incidents", {"data": [], "meta": {"total": 4}}, 200, {"data": None, "meta": []}),
+        ("uptime_percent", "/monitors/1", {"data": {"uptime": {"24h": 99}}}, 200, {"data": {"uptime": []}}),
+        ("uptime_percent", "/monitors/1", {"data": {"uptime": {"24h": 99}}}, 404, {}),
+    ],
+)
+def test_what_is_suddenly_gone_is_polled_again(what, path, full, status, empty):
+    """One bad response would end the incident of a monitor that is down, or withdraw values until their next turn."""
+    collector = Collector(settings())
+    request = Get(endpoint=path.replace("1", "{id}"), reason=Reason.OLDEST, due=0.0, every=300.0, path=path, item="1")
+
+    def answered(known, at, document, status=200):
+        return collector.update(known, request, Response(at, status, json.dumps(document).encode()))
+
+    def asked(known, now):
+        return {each.due for each in collector.requests(known, now) if isinstance(each, Get) and each.path == path}
+
+    known = answered(polled(collector, collector.start(), 99.0, listed(monitor(1, "down"), total=1)), 100.0, full)
+    shown = samples(collector, known, 101.0, f"vigilmon_monitor_{what}")
+    doubted = answered(known, 101.0, empty, status)
+    assert samples(collector, doubted, 101.0, f"vigilmon_monitor_{what}") == shown != {}
+    assert asked(doubted, 101.0) == {111.0}
+    assert samples(collector, answered(doubted, 111.0, empty, status), 111.0, f"vigilmon_monitor_{what}") != shown
+    restored = answered(doubted, 111.0, full)
+    assert restored.emptied == {}
+    assert samples(collector, restored, 111.0, f"vigilmon_monitor_{what}") == shown
+
+
+def test_doubt_about_a_monitor_that_is_gone_is_forgotten():
+    """It is kept for an hour, which the vendor's longest pause may take."""
+    collector = Collector(settings())
+    known = replace(collector.start(), emptied={"/monitors/1": 100.0, "/monitors/2": 101.0})
+    assert polled(collector, known, 3700.0, listed(monitor(3), total=1)).emptied == {"/monitors/2": 101.0}
+
+
 def test_unchanged_status_confirms_incidents():
     """A monitor's incidents stay valid as long as its status is confirmed."""
     collector = Collector(settings(incidents_interval=86400.0, uptime_interval=86400.0))

@@ -167,6 +167,7 @@ class Day:
     def __init__(self):
         self.limiter = Limiter()
         self.down = None
+        self.fallen = set()
 
     def __call__(self, request, now):
         if isinstance(request, Probe):
@@ -174,6 +175,7 @@ class Day:
         if not self.limiter.allows(now):
             return Response(now, 429, b"")
         self.down = 1 + int(now // 300) * 37 % MONITORS if now > START + 300 else None
+        self.fallen.add(self.down)
         return Response(now, 200, json.dumps(self.body(request, now)).encode())
 
     def body(self, request, now):
@@ -184,8 +186,8 @@ class Day:
             return {"data": [monitor(number, now, up=number != self.down) for number in numbers], "meta": meta}
         number = int(request.path.split("/")[2])
         if request.path.endswith("/incidents"):
-            ongoing = [{"id": 1, "status": "ongoing", "resolved_at": None}] if number == self.down else []
-            return {"data": ongoing, "meta": {"total": len(ongoing)}}
+            incident = {"id": 1, "status": "ongoing" if number == self.down else "resolved"}
+            return {"data": [incident] * (number in self.fallen), "meta": {"total": int(number in self.fallen)}}
         return {"data": {**monitor(number, now), "uptime": UPTIME}}
 
 

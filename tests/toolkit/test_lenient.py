@@ -102,6 +102,10 @@ def test_a_time_is_read_in_every_form_that_is_written(value, expected, monkeypat
         ({"retry-after": f"{DAY} 01:16:40 GMT"}, 60.0),
         ({"retry-after": f"{DAY} 01:16:40 GMT", "date": f"{DAY} 00:16:40 GMT"}, 3600.0),
         ({"retry-after": f"{DAY} 00:17:10 GMT", "date": f"{DAY} 01:16:40 GMT"}, 0.0),
+        ({"retry-after": "1795176030", "date": "Fri, 20 Nov 2026 12:00:00 GMT"}, 30.0),
+        ({"retry-after": "1795176030000", "date": "Fri, 20 Nov 2026 12:00:00 GMT"}, 30.0),
+        ({"retry-after": "1795176030"}, 60.0),
+        ({"retry-after": "9" * 400}, None),
     ],
 )
 def test_retry_after_is_seconds_or_a_date_by_the_servers_clock(headers, wanted):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from exporter.collectors.sharding import Shard
 from exporter.config import Config, load
 from exporter.metrics.exporter_metrics import Running
-from exporter.metrics.page_cache import PageCache
+from exporter.polling.page_cache import PageCache
 from exporter.polling.snapshot_files import Directory
 from exporter.polling.targets import PATIENCE, Targets
 from exporter.toolkit import flags, program

@@ -1,1 +1,1 @@
-"""Metric families, the text formats, the page cache, the exporter's own metrics; no I/O."""
+"""Metric families, the text formats, the exporter's own metrics; no I/O."""

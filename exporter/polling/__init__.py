@@ -1,1 +1,1 @@
-"""Poll loops, rate budgets, schedules, and the snapshots that survive a restart; no HTTP."""
+"""Poll loops, rate budgets, schedules, the snapshots that survive a restart, and the cached page; no HTTP."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from exporter.collectors.settings import TargetSettings
 from exporter.config import collector
 from exporter.fetch.session import Session
-from exporter.metrics.page_cache import PageCache
+from exporter.polling.page_cache import PageCache
 from exporter.polling.poller import Poller
 from exporter.polling.snapshots import Place, fingerprint
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from typing import Final
 
-from exporter.metrics.page_cache import Source
+from exporter.polling.poller import Poller
 from exporter.toolkit.text import cut_label
 from exporter.toolkit.wsgi import Answer, plain
 
@@ -15,17 +15,17 @@ BELOW: Final = "/sd/"
 """The prefix of every path."""
 
 
-def answer(path: str, sources: Iterable[Source]) -> Answer:
+def answer(path: str, pollers: Iterable[Poller]) -> Answer:
     """Answer the request for a path, as given by WSGI: JSON, one group for each endpoint."""
     collector, slash, account = path.removeprefix(BELOW).encode("latin-1").decode("utf-8", "replace").partition("/")
     named = [
-        source
-        for source in sources
-        if source.discovers and source.identity[0] == collector and (not slash or source.identity[1] == account)
+        poller
+        for poller in pollers
+        if poller.discovers and poller.identity[0] == collector and (not slash or poller.identity[1] == account)
     ]
     if not named:
         return plain(404, "No target of that name supports service discovery.")
-    found = [(source.identity, source.endpoints()) for source in named]
+    found = [(poller.identity, poller.endpoints()) for poller in named]
     waiting = [" ".join(identity) for identity, endpoints in found if endpoints is None]
     if waiting:
         return plain(503, f"Endpoints not known yet, keep the previous targets: {', '.join(waiting)}")

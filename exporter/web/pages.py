@@ -12,7 +12,7 @@ from wsgiref.types import WSGIEnvironment
 from jinja2 import Environment, PackageLoader
 
 from exporter.metrics.health import Figure, Health
-from exporter.metrics.page_cache import PageCache
+from exporter.polling.page_cache import PageCache
 from exporter.toolkit import management
 from exporter.toolkit.front import Lane, Route
 from exporter.toolkit.management import READ, Management
@@ -47,14 +47,14 @@ def application(
     """Return the application. `reload`: see Management; `roles` describes this exporter's shard and role."""
 
     def own(environ: WSGIEnvironment) -> Answer:
-        path, sources = environ["PATH_INFO"], page_cache.sources()
+        path, pollers = environ["PATH_INFO"], page_cache.pollers()
         if path != "/":
-            return discovery.answer(path, sources)
-        page = landing_page([(source.health(), source.figures()) for source in sources], clock(), roles())
+            return discovery.answer(path, pollers)
+        page = landing_page([(poller.health(), poller.figures()) for poller in pollers], clock(), roles())
         return Answer(200, _HEADERS, [page.encode("utf-8", "replace")])
 
     def waiting() -> str:
-        healths = [source.health() for source in page_cache.sources()]
+        healths = [poller.health() for poller in page_cache.pollers()]
         found = [f"{health.collector} {health.account}" for health in healths if not health.first_poll_ended]
         return f"first poll not ended: {', '.join(found)}" if found else ""
 

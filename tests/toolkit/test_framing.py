@@ -15,7 +15,7 @@ from bridge.web import routes
 from bridge.web.application import create_app
 from bridge.web.webhooks import Webhooks
 from exporter.metrics.exporter_metrics import Running
-from exporter.metrics.page_cache import PageCache
+from exporter.polling.page_cache import PageCache
 from exporter.toolkit import exposition
 from exporter.toolkit.management import Management
 from exporter.toolkit.wsgi import call

@@ -9,7 +9,7 @@ import pytest
 
 from exporter import config
 from exporter.metrics.exporter_metrics import Running
-from exporter.metrics.page_cache import PageCache
+from exporter.polling.page_cache import PageCache
 from exporter.polling.snapshot_files import Directory
 from exporter.polling.targets import PATIENCE, Targets
 from tests.waiting import eventually
@@ -81,12 +81,12 @@ def test_reload_keeps_the_data_of_configured_targets(page_cache, targets, closed
     first, second, third = closed_ports
     targets.follow(read(edge(first, second)))
     eventually(lambda: probed(page_cache, first, second))
-    eventually(lambda: page_cache.sources()[0].health().success)
+    eventually(lambda: page_cache.pollers()[0].health().success)
     ports = {"one more": (first, second, third), "one less": (first,)}.get(changed.get("endpoints"), (first, second))
     more = {name: value for name, value in changed.items() if name != "endpoints"}
     targets.follow(read(edge(*ports, **more)))
     assert probed(page_cache, *(port for port in ports if port != third))
-    health = page_cache.sources()[0].health()
+    health = page_cache.pollers()[0].health()
     assert (health.success, health.first_poll_ended) == (True, True)
     assert health.requests["tls", "connect"] >= 2
     eventually(lambda: probed(page_cache, *ports))
@@ -106,18 +106,18 @@ def test_new_account_starts_without_data(page_cache, targets, closed_ports):
 def test_reload_does_not_disturb_unchanged_targets(page_cache, targets, closed_ports):
     """Their requests in flight go on."""
     targets.follow(read(edge(*closed_ports)))
-    before = page_cache.sources()
+    before = page_cache.pollers()
     targets.follow(read(edge(*closed_ports), edge(*closed_ports, account="new")))
-    assert page_cache.sources()[0] is before[0]
+    assert page_cache.pollers()[0] is before[0]
 
 
 def test_renamed_account_keeps_its_budget(page_cache, targets, closed_ports):
     """The vendor counts by token, whatever a target is called; another token has a budget of its own."""
     target = {"collector": "vigilmon", "base_url": f"http://127.0.0.1:{closed_ports[0]}", "requests_per_minute": 1}
     targets.follow(read(target | {"account": "one", "token": "t"}))
-    eventually(lambda: page_cache.sources()[0].health().budget_used_ratio == 1.0)
+    eventually(lambda: page_cache.pollers()[0].health().budget_used_ratio == 1.0)
     targets.follow(read(target | {"account": "two", "token": "t"}, target | {"account": "other", "token": "another"}))
-    renamed, other = page_cache.sources()
+    renamed, other = page_cache.pollers()
     assert renamed.health().budget_used_ratio == 1.0
     eventually(lambda: other.health().requests)
     assert not renamed.health().requests
@@ -128,10 +128,10 @@ def test_accounts_of_one_token_keep_their_own_budgets(page_cache, targets, close
     target = {"collector": "vigilmon", "token": "t", "base_url": f"http://127.0.0.1:{closed_ports[0]}"}
     both = [target | {"account": account, "requests_per_minute": 1} for account in ("one", "two")]
     targets.follow(read(*both))
-    eventually(lambda: all(source.health().requests for source in page_cache.sources()))
-    spent = [source.target.budget.sent for source in page_cache.sources()]
+    eventually(lambda: all(poller.health().requests for poller in page_cache.pollers()))
+    spent = [poller.target.budget.sent for poller in page_cache.pollers()]
     targets.follow(read(*(one | {"timeout": "9s"} for one in both)))
-    assert [source.target.budget.sent for source in page_cache.sources()] == spent
+    assert [poller.target.budget.sent for poller in page_cache.pollers()] == spent
     assert spent[0] != spent[1]
 
 
@@ -139,9 +139,9 @@ def test_another_place_is_another_account_with_the_same_budget(page_cache, targe
     """Its data would be that of the old `base_url`; the token's requests may count there too."""
     target = {"collector": "vigilmon", "account": "a", "token": "t", "requests_per_minute": 1}
     targets.follow(read(target | {"base_url": f"http://127.0.0.1:{closed_ports[0]}"}))
-    eventually(lambda: page_cache.sources()[0].health().requests)
+    eventually(lambda: page_cache.pollers()[0].health().requests)
     targets.follow(read(target | {"base_url": f"http://127.0.0.1:{closed_ports[1]}"}))
-    health = page_cache.sources()[0].health()
+    health = page_cache.pollers()[0].health()
     assert (dict(health.requests), health.budget_used_ratio) == ({}, 1.0)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from exporter.metrics.exporter_metrics import Running
 from exporter.metrics.health import Endpoint
-from exporter.metrics.page_cache import PageCache
+from exporter.polling.page_cache import PageCache
 from exporter.web.pages import application
 from tests.exporter.web import serving
 
@@ -32,7 +32,7 @@ class Served(PageCache):
         super().__init__(lambda: 1000.0, Running("1.2.3"))
         self.targets = targets
 
-    def sources(self):
+    def pollers(self):
         return self.targets
 
 

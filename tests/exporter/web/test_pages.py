@@ -7,7 +7,7 @@ import pytest
 
 from exporter.metrics.exporter_metrics import Running
 from exporter.metrics.health import Figure
-from exporter.metrics.page_cache import PageCache
+from exporter.polling.page_cache import PageCache
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.exposition import OPENMETRICS, TEXT
 from exporter.web.pages import application
@@ -29,7 +29,7 @@ class Served(PageCache):
         super().__init__(lambda: 1000.0, Running("1.2.3"))
         self.targets = [Target(health) for health in healths]
 
-    def sources(self):
+    def pollers(self):
         return self.targets
 
 

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as text_fami
 from exporter.metrics.exporter_metrics import Running
 from exporter.metrics.families import Family, Metric
 from exporter.metrics.health import Health
-from exporter.metrics.page_cache import PageCache
+from exporter.polling.page_cache import PageCache
 from tests.waiting import eventually
 
 UP = Metric("demo_up", "gauge", "Whether it is up.", ("host",))
@@ -119,8 +119,8 @@ def test_own_metrics_are_those_of_the_scrape(page_cache):
 def test_process_metrics_are_those_of_the_last_second(page_cache, monkeypatch):
     """Many scrapes at once read them once."""
     clock, reads = SimpleNamespace(now=1000.0), count()
-    monkeypatch.setattr("exporter.metrics.page_cache.time", SimpleNamespace(monotonic=lambda: clock.now))
-    monkeypatch.setattr("exporter.metrics.page_cache.python_lines", lambda **_form: f"read {next(reads)}\n".encode())
+    monkeypatch.setattr("exporter.polling.page_cache.time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr("exporter.polling.page_cache.python_lines", lambda **_form: f"read {next(reads)}\n".encode())
     found = []
     for later in (0.0, 0.9, 1.1):
         clock.now = 1000.0 + later
@@ -158,7 +158,7 @@ def test_expired_series_disappear_exactly_at_their_time(page_cache, now):
 
 def test_parts_of_a_target_disappear_at_their_time_without_a_change(page_cache, now, monkeypatch):
     """An environment or account group that fails is withdrawn before the others, although no response arrives."""
-    monkeypatch.setattr("exporter.metrics.page_cache.AGAIN", 0.01)
+    monkeypatch.setattr("exporter.polling.page_cache.AGAIN", 0.01)
     poller = FakePoller()
     parts = {"old": 2000.0, "young": 3000.0}
     poller.rendered = lambda time, form: form([Family(UP, [((part,), 1.0) for part in parts if time < parts[part]])])
@@ -202,7 +202,7 @@ def test_removed_target_does_not_affect_the_others(page_cache):
     eventually(lambda: text(page_cache).count("demo_up{") == 2)
     asked = stays.asked
     page_cache.serve([comes, stays])
-    assert page_cache.sources() == [comes, stays]
+    assert page_cache.pollers() == [comes, stays]
     assert 'account="stays",host="a"' in text(page_cache)
     assert 'account="goes",host' not in text(page_cache)
     assert stays.asked == asked

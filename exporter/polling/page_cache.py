@@ -6,15 +6,16 @@ Only the exporter's own families are rendered by a scrape, if they have changed:
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from exporter.metrics.exporter_metrics import Running, own_families, python_lines
 from exporter.metrics.families import Family
 from exporter.metrics.gzip_stream import Beginning, Block, begin, block, end, joined
-from exporter.metrics.health import Endpoint, Figure, Health
+from exporter.metrics.health import Health
 from exporter.metrics.text_format import Rendered, compose, plain, render
+from exporter.polling.poller import Poller
 
 REST: Final = 10
 """After a render, a target rests this many times its duration, so that a big one costs at most a tenth of one core."""
@@ -25,24 +26,11 @@ PROCESS_AGE: Final = 1.0
 _log = logging.getLogger(__name__)
 
 
-class Source(Protocol):
-    """What the page uses of a target's `Poller`."""
-
-    identity: tuple[str, str]
-    discovers: bool
-
-    def rendered(self, now: float, form: Callable[[Iterable[Family]], Rendered]) -> Rendered: ...  # noqa: D102  see Poller
-    def expires(self) -> float | None: ...  # noqa: D102
-    def health(self) -> Health: ...  # noqa: D102
-    def figures(self) -> Sequence[Figure]: ...  # noqa: D102
-    def endpoints(self) -> Sequence[Endpoint] | None: ...  # noqa: D102
-
-
 @dataclass(slots=True, eq=False)
 class _Slot:
     """A target on the page. `rests_until` is by the monotonic clock."""
 
-    source: Source
+    poller: Poller
     rendered: Rendered = field(default_factory=dict)
     is_dirty: bool = True
     rests_until: float = 0.0
@@ -53,7 +41,7 @@ class _Slot:
 
     def shown(self, now: float) -> Rendered:
         """Return the rendered families unless expired: the target's thread may hang, the render thread be late."""
-        expires = self.source.expires()
+        expires = self.poller.expires()
         return self.rendered if expires is None or now < expires else {}
 
 
@@ -84,32 +72,32 @@ class PageCache:
         if self._thread.is_alive():
             self._thread.join(timeout)
 
-    def serve(self, sources: Sequence[Source]) -> None:
+    def serve(self, pollers: Sequence[Poller]) -> None:
         """Put exactly these targets on the page; those already on it keep their rendered families.
 
         Data that new targets already have, from a snapshot or from before a reload, is rendered first, so that no
         series is missing from the next page.
         """
-        known = {slot.source: slot for slot in self._slots}
-        slots = [known.get(source) or _Slot(source) for source in sources]
+        known = {slot.poller: slot for slot in self._slots}
+        slots = [known.get(poller) or _Slot(poller) for poller in pollers]
         for slot in slots:
-            if slot.source not in known:
+            if slot.poller not in known:
                 self._render(slot)
         with self._wake:
             self._slots = slots
             self._wake.notify_all()
 
-    def changed(self, source: Source) -> None:
+    def changed(self, poller: Poller) -> None:
         """Mark a target as changed."""
         with self._wake:
             for slot in self._slots:
-                if slot.source is source:
+                if slot.poller is poller:
                     slot.is_dirty = True
                     self._wake.notify_all()
 
-    def sources(self) -> list[Source]:
+    def pollers(self) -> list[Poller]:
         """Return the targets on the page, in the order of exporter.yml."""
-        return [slot.source for slot in self._slots]
+        return [slot.poller for slot in self._slots]
 
     def page(self, *, openmetrics: bool, packed: bool) -> list[bytes]:
         """Return the page in one form, in pieces; large pieces are shared between scrapes, not copied."""
@@ -127,7 +115,7 @@ class PageCache:
 
     def _own_block(self, *, openmetrics: bool) -> Block:
         """Return the exporter's own families and client_python's, rendered again if they have changed."""
-        state = [source.health() for source in self.sources()], self._running.families()
+        state = [poller.health() for poller in self.pollers()], self._running.families()
         now = time.monotonic()
         known = self._own.get(openmetrics)
         if known is None or known[0] != state or now - known[1] >= PROCESS_AGE:
@@ -150,10 +138,10 @@ class PageCache:
                 self._render(slot)
 
     def _render(self, slot: _Slot) -> None:
-        began, (collector, account) = time.monotonic(), slot.source.identity
+        began, (collector, account) = time.monotonic(), slot.poller.identity
         slot.is_dirty = False  # cleared before reading, so that a change meanwhile is rendered next
         try:
-            slot.rendered = slot.source.rendered(
+            slot.rendered = slot.poller.rendered(
                 self._clock(), lambda families: render(families, account, slot.rendered)
             )
         except Exception:  # noqa: BLE001  a target that cannot be rendered stops no other

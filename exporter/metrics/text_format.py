@@ -6,7 +6,7 @@ stream. The two formats share the samples. They differ in HELP, TYPE and UNIT, a
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
 from types import MappingProxyType
@@ -23,8 +23,18 @@ SAMPLES = 1500
 number: Callable[[float], str] = floatToGoString
 """Formats a value as Go does."""
 
-Rendered = Mapping[str, tuple[Metric, Sequence[Block], Sequence[Block]]]
-"""A target's families by name, in text 0.0.4 and in OpenMetrics: the same blocks, unless the family has `created`."""
+
+@dataclass(frozen=True, slots=True)
+class RenderedFamily:
+    """A target's samples of a metric in text 0.0.4 and in OpenMetrics: the same blocks, unless it has `created`."""
+
+    metric: Metric
+    text: Sequence[Block] = ()
+    openmetrics: Sequence[Block] = ()
+
+
+Rendered = Mapping[str, RenderedFamily]
+"""A target's families by name."""
 
 
 def escaped(value: str) -> str:
@@ -79,13 +89,15 @@ def samples(family: Family, account: str | None = None, *, openmetrics: bool) ->
 
 def render(families: Iterable[Family], account: str, earlier: Rendered = MappingProxyType({})) -> Rendered:
     """Render a target's families, except those without samples. What is as in `earlier` is not compressed again."""
-    rendered: dict[str, tuple[Metric, Sequence[Block], Sequence[Block]]] = {}
+    rendered: dict[str, RenderedFamily] = {}
     for family in families:
         if family.samples:
-            _, text, counted = earlier.get(family.metric.name, (None, (), ()))
-            text = blocks(samples(family, account, openmetrics=False), text)
-            counted = blocks(samples(family, account, openmetrics=True), counted) if family.created else text
-            rendered[family.metric.name] = (family.metric, text, counted)
+            metric = family.metric
+            before = earlier.get(metric.name, RenderedFamily(metric))
+            text = counted = blocks(samples(family, account, openmetrics=False), before.text)
+            if family.created:
+                counted = blocks(samples(family, account, openmetrics=True), before.openmetrics)
+            rendered[metric.name] = RenderedFamily(metric, text, counted)
     return rendered
 
 
@@ -102,8 +114,8 @@ def compose(targets: Iterable[Rendered], *, openmetrics: bool) -> list[Block]:
     """Join targets into one page: each family's HELP and TYPE once, followed by the samples of all targets."""
     families: dict[str, list[Block]] = {}
     for rendered in targets:
-        for name, (metric, text, counted) in rendered.items():
+        for name, each in rendered.items():
             if name not in families:
-                families[name] = [head(metric, openmetrics=openmetrics)]
-            families[name].extend(counted if openmetrics else text)
+                families[name] = [head(each.metric, openmetrics=openmetrics)]
+            families[name].extend(each.openmetrics if openmetrics else each.text)
     return list(chain.from_iterable(families.values()))

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from exporter.collectors.contract import Certificate
+from exporter.collectors.contract import Certificate, Figure
 from exporter.metrics.families import Family, Metric, Sample, gauge
-from exporter.metrics.health import Figure
 from exporter.toolkit.text import counted, named
 
 Labels = tuple[str, ...]

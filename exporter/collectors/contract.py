@@ -15,7 +15,6 @@ from enum import IntEnum
 from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from exporter.metrics.families import Family, Metric
-from exporter.metrics.health import Endpoint, Figure
 
 _CONFIRM_AFTER: Final = 10.0
 """Seconds after which a suddenly empty listing is requested again to confirm it."""
@@ -141,6 +140,25 @@ class Certificate:
     def seen(self) -> bool:
         """Whether the server sent a certificate, valid or not."""
         return self.not_after is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of a vendor's summary: `3 monitors down: shop, api, mail`. `bad`: needs attention."""
+
+    text: str
+    bad: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A URL or address that blackbox_exporter can probe too, with its labels.
+
+    `labels` are names without the prefix `__meta_<collector>_`, and values, without the account.
+    """
+
+    address: str
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 class Knowledge(Protocol):

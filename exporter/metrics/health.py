@@ -1,26 +1,7 @@
-"""The health of one target's polling, and a summary of its vendor's data."""
+"""The health of one target's polling."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One line of a vendor's summary: `3 monitors down: shop, api, mail`. `bad`: needs attention."""
-
-    text: str
-    bad: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A URL or address that blackbox_exporter can probe too, with its labels.
-
-    `labels` are names without the prefix `__meta_<collector>_`, and values, without the account.
-    """
-
-    address: str
-    labels: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

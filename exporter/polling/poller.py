@@ -12,12 +12,22 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
-from exporter.collectors.contract import Certificate, Collector, Discovering, Get, Probe, Request, Response
+from exporter.collectors.contract import (
+    Certificate,
+    Collector,
+    Discovering,
+    Endpoint,
+    Figure,
+    Get,
+    Probe,
+    Request,
+    Response,
+)
 from exporter.collectors.settings import TargetSettings
 from exporter.fetch import tls_probe
 from exporter.fetch.session import Session
 from exporter.metrics.families import Family, Limited
-from exporter.metrics.health import Endpoint, Figure, Health
+from exporter.metrics.health import Health
 from exporter.polling import target_health, target_state
 from exporter.polling.snapshots import Place, Snapshot, followed
 from exporter.polling.target_state import NextAction, Target

@@ -11,7 +11,8 @@ from wsgiref.types import WSGIEnvironment
 
 from jinja2 import Environment, PackageLoader
 
-from exporter.metrics.health import Figure, Health
+from exporter.collectors.contract import Figure
+from exporter.metrics.health import Health
 from exporter.polling.page_cache import PageCache
 from exporter.toolkit import management
 from exporter.toolkit.front import Lane, Route

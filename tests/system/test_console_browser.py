@@ -13,7 +13,8 @@ import bcrypt
 import pytest
 import requests
 
-from exporter.metrics.health import Figure, Health
+from exporter.collectors.contract import Figure
+from exporter.metrics.health import Health
 from exporter.web.pages import landing_page
 from tests.bridge.alertmanagers import alertmanager_with
 from tests.store import Store

@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from math import ceil
 from urllib.parse import quote
 
-from exporter.collectors.contract import UNSEEN, Get, Reason, Request, Response, confirmed
+from exporter.collectors.contract import UNSEEN, Figure, Get, Reason, Request, Response, confirmed
 from exporter.collectors.parts import any_behind, keeping_up
 from exporter.metrics.families import Family, gauge
-from exporter.metrics.health import Figure
 from exporter.toolkit.http_errors import Malformed
 from exporter.toolkit.text import counted
 

@@ -11,9 +11,8 @@ from exporter.collectors.certificate_observations import (
     observe,
     shown,
 )
-from exporter.collectors.contract import Certificate, Probe, Reason, Request
+from exporter.collectors.contract import Certificate, Figure, Probe, Reason, Request
 from exporter.metrics.families import Family
-from exporter.metrics.health import Figure
 from exporter.toolkit.text import counted
 
 from .config import Settings

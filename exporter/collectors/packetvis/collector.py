@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from textwrap import shorten
 from typing import ClassVar
 
-from exporter.collectors.contract import Get, Reason, Request, Response, confirmed
+from exporter.collectors.contract import Figure, Get, Reason, Request, Response, confirmed
 from exporter.metrics.families import Family, counter, gauge
-from exporter.metrics.health import Figure
 from exporter.toolkit.text import counted
 
 from .answers import Notification, read_report

@@ -4,10 +4,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from exporter.collectors.contract import UNSEEN, Get, Request, Response
+from exporter.collectors.contract import UNSEEN, Figure, Get, Request, Response
 from exporter.collectors.parts import furthest
 from exporter.metrics.families import Family, Metric, Sample, gauge
-from exporter.metrics.health import Figure
 from exporter.toolkit.text import counted, named
 
 from . import rotation

@@ -12,9 +12,8 @@ from exporter.collectors.certificate_observations import (
     observe,
     shown,
 )
-from exporter.collectors.contract import Certificate, Get, Probe, Request, Response, confirmed
+from exporter.collectors.contract import Certificate, Endpoint, Figure, Get, Probe, Request, Response, confirmed
 from exporter.metrics.families import Family, Metric, gauge
-from exporter.metrics.health import Endpoint, Figure
 from exporter.toolkit.http_errors import Malformed
 from exporter.toolkit.text import counted, cut_label, named
 

@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 import pytest
 
+from exporter.collectors.contract import Endpoint
 from exporter.metrics.exporter_metrics import Running
-from exporter.metrics.health import Endpoint
 from exporter.polling.page_cache import PageCache
 from exporter.web.pages import application
 from tests.exporter.web import serving

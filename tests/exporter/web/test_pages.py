@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from exporter.collectors.contract import Figure
 from exporter.metrics.exporter_metrics import Running
-from exporter.metrics.health import Figure
 from exporter.polling.page_cache import PageCache
 from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.exposition import OPENMETRICS, TEXT

@@ -37,13 +37,15 @@ def prune_rows(connection: Connection, before: float, limit: int) -> int:
     firing = select(alert_states.c.key).where(alert_states.c.key == last_heard.c.key, opened).exists()
     shared = select(members.c.key).where(members.c.member == last_heard.c.key).exists()
     resolved = alert_states.c.status.in_(("ok", "")) & ~left
-    # BigPanda reports nothing about an incident while it is snoozed, and its silence must stay.
+    # BigPanda reports nothing about an incident while nothing changes; while it is snoozed its silence must stay.
+    listed = incidents.c["keys"].contains('"' + alert_states.c.key + '"')
+    firing_in = incidents.c.active & select(alert_states.c.key).where(opened, listed).exists()
     snoozed = incidents.c.snoozed & (incidents.c.snoozed_until.is_(None) | (incidents.c.snoozed_until >= before))
     history: tuple[tuple[Table, ColumnElement[bool]], ...] = (
         (events, closed & (events.c.closed_at < before) & events.c.state.in_(_HISTORY)),
         (alert_states, resolved & (alert_states.c.updated_at < before)),
         (quarantine, quarantine.c.received_at < before),
-        (incidents, (incidents.c.heard_at < before) & ~snoozed),
+        (incidents, (incidents.c.heard_at < before) & ~snoozed & ~firing_in),
         (last_heard, (last_heard.c.at < before) & ~firing & ~shared),
         (watermarks, watermarks.c.name.startswith(DEAF) & (watermarks.c.at < before)),
         (callbacks, (callbacks.c.closed_at < before) | (callbacks.c.asked_at < before)),

@@ -104,6 +104,20 @@ def test_snoozed_incident_is_kept(outbox):
     assert {one.id for one in outbox.incidents.records()} == {"endless"}
 
 
+def test_incident_is_kept_while_it_is_open_and_one_of_its_alerts_is(outbox):
+    """BigPanda reports nothing as long as nothing changes. A closed one, or one whose alerts have ended, is deleted."""
+    accept(outbox, alert("a"))
+    share(outbox, "open", keys=("prod:gone", "prod:a"))
+    share(outbox, "closed", status="ok", keys=("prod:a",))
+    share(outbox, "other", keys=("prod:gone", "prod:aa", "x:prod:a"))
+    share(outbox, "foreign")
+    outbox.retention.prune(LATER, 100)
+    assert [one.id for one in outbox.incidents.records()] == ["open"]
+    accept(outbox, alert("a", firing=False, at=LATER), now=LATER)
+    outbox.retention.prune(LATER, 100)
+    assert outbox.incidents.records() == []
+
+
 def test_unconfirmed_share_is_deleted_in_the_end(outbox):
     """Its receiver may have been removed from the configuration."""
     share(outbox, "a")

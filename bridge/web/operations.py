@@ -1,12 +1,13 @@
 """What an operator does to alerts and quarantined webhooks, on the page or the command line: close, resend, replay."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
 from bridge.domain.alert_state import AlertState
 from bridge.domain.notification import Notification
-from bridge.errors import Unreadable
+from bridge.errors import Unavailable, Unreadable
 from bridge.outbox.outbox import Outbox
 from bridge.outbox.quarantine import Quarantined
 from bridge.receivers.contract import translate
@@ -15,6 +16,7 @@ from bridge.web.webhook_body import parsed, readable
 
 Receivers = Mapping[tuple[str, str], ReceiverSettings]
 Done = Literal["closed", "resent"]
+_log = logging.getLogger(__name__)
 
 
 def correct(
@@ -50,17 +52,26 @@ def replay(outbox: Outbox, ids: Sequence[int] | None, receivers: Receivers, now:
     """
     results: dict[str, list[int]] = {"replayed": [], "unreadable": [], "unknown": []}
     for one in outbox.quarantine.oldest(ids):
-        settings = receivers.get((one.receiver, one.source))
-        if settings is None:
-            results["unknown"].append(one.id)
-        elif (notification := read(one, settings, now)) is None:
-            results["unreadable"].append(one.id)
-        else:
-            # Accept before deleting: if killed in between, the body is replayed twice, which dedup absorbs.
-            outbox.ingest.accept([notification], now)
-            outbox.quarantine.discard([one.id])
-            results["replayed"].append(one.id)
+        try:
+            outcome = _replay(outbox, one, receivers.get((one.receiver, one.source)), now)
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001  an unforeseen body must not keep the others
+            _log.error("Quarantined webhook %d not replayed: %s: %s", one.id, type(error).__name__, error)
+            outcome = "unreadable"
+        results[outcome].append(one.id)
     return results
+
+
+def _replay(outbox: Outbox, one: Quarantined, settings: ReceiverSettings | None, now: float) -> str:
+    if settings is None:
+        return "unknown"
+    if (notification := read(one, settings, now)) is None:
+        return "unreadable"
+    # Accept before deleting: if killed in between, the body is replayed twice, which dedup absorbs.
+    outbox.ingest.accept([notification], now)
+    outbox.quarantine.discard([one.id])
+    return "replayed"
 
 
 def read(one: Quarantined, settings: ReceiverSettings, now: float) -> Notification | None:

@@ -1,6 +1,12 @@
 """`quarantine`: what could not be read, at a terminal."""
 
 import json
+import re
+
+import pytest
+
+from bridge.outbox.ingest import Ingest
+from bridge.web import operations
 
 READABLE = json.dumps(
     {
@@ -69,6 +75,26 @@ def test_unreadable_webhook_of_another_sender_is_kept(run, filled, config):
     filled.store.set_aside("vigilmon", "prod", "monitor.id: missing", body, 1_700_000_000.0)
     assert run("quarantine", "replay", "--all").out == "1: kept: still unreadable\n"
     assert [one.body for one in filled.store.quarantine.oldest()] == [body]
+
+
+@pytest.mark.parametrize("step", ["translate", "accept"])
+def test_body_that_fails_unexpectedly_does_not_keep_the_others_from_being_replayed(
+    run, filled, monkeypatch, caplog, step
+):
+    """It is kept, and the log says why."""
+    owner = {"translate": operations, "accept": Ingest}[step]
+    known = getattr(owner, step)
+
+    def fails_for_the_first(*arguments):
+        if re.search(r"\bf1\b", str(arguments)):
+            raise ArithmeticError("unforeseen")
+        return known(*arguments)
+
+    keep(filled, READABLE, READABLE.replace("f1", "f3"))
+    monkeypatch.setattr(owner, step, fails_for_the_first)
+    done = run("quarantine", "replay", "--all")
+    assert (done.status, done.out) == (1, "2: replayed\n1: kept: still unreadable\n")
+    assert "Quarantined webhook 1 not replayed: ArithmeticError: unforeseen" in caplog.text
 
 
 def test_quarantine_of_a_removed_receiver_is_kept(run, filled):

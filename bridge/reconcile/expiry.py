@@ -41,8 +41,10 @@ def expired(
     for state in states:
         if state.alert.receiver != settings.receiver:
             continue
-        last = max(state.updated_at, *(heard.get(key, 0.0) for key in (state.key, *state.firing)))
-        quiet = now - last - sum(end - max(begin, last) for begin, end in deaf if end > last)
+        # What is in the future was recorded by a clock that has been set back since.
+        times = (state.updated_at, *(heard.get(key, 0.0) for key in (state.key, *state.firing)))
+        last = max(at for at in times if at <= now)
+        quiet = now - last - sum(end - max(begin, last) for begin, end in deaf if last < end <= now)
         lapses = settings.lapses.get(state.alert.name)
         ended = lapses is not None and now - state.updated_at >= lapses
         if ended or (settings.resolve_after and quiet >= settings.resolve_after):
@@ -78,7 +80,12 @@ class Expiry(PeriodicThread):
         for one in self._expiring:
             states = self._outbox.alerts.open_alerts(one.source)
             keys = [key for state in states for key in (state.key, *state.firing)]
-            heard = self._outbox.alerts.heard_at(keys) if one.resolve_after else {}
+            # Before resolve_after was set nothing was recorded, and the last update stands in.
+            updated = {state.key: state.updated_at for state in states}
+            heard = updated | self._outbox.alerts.heard_at(keys) if one.resolve_after else {}
+            if ahead := [key for key, at in heard.items() if at > now]:
+                self._outbox.alerts.note_heard(ahead, now)
+                heard |= dict.fromkeys(ahead, now)
             ends = (one.correction(alert, at) for alert, at in expired(states, one, now, heard, deaf))
             if queued := len(list(self._outbox.correct(ends, now))):
                 _log.info("Resolved %s of %s: no longer reported by its sender", counted(queued, "alert"), one.source)

@@ -189,7 +189,28 @@ def test_downtime_of_the_bridge_does_not_count(outbox, gap):
     world.expiry = world.make()
     world.wait(HOUR / 2 - 120)
     assert world.open
-    world.wait(240 if gap > 0 else 4 * HOUR)
+    world.wait(240 if gap > 0 else HOUR)
+    assert not world.open
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_clock_that_was_ahead_for_a_while_delays_no_expiry(outbox, late):
+    """What was heard meanwhile counts as of the step back, no downtime is left, and nothing ends before its time."""
+    world = Repeating(outbox)
+    if late:
+        world.settings = world.settings.model_copy(update={"resolve_after": 0.0})
+    world.expiry.tick()
+    world.fire()
+    world.wait(600)
+    world.now += 3 * HOUR
+    world.expiry.tick()
+    world.fire()
+    world.settings = world.settings.model_copy(update={"resolve_after": HOUR})
+    world.now -= 3 * HOUR
+    world.expiry = world.make()
+    world.wait(HOUR - 60)
+    assert world.open
+    world.wait(180)
     assert not world.open
 
 

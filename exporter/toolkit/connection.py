@@ -10,7 +10,7 @@ from itertools import chain, takewhile
 from math import inf
 from typing import Literal, NoReturn
 
-from httptools import HttpParserError, HttpParserUpgrade
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -140,8 +140,10 @@ class Connection(HttpToolsProtocol):
             try:
                 self.parser.feed_data(data)
                 break
-            except HttpParserUpgrade as offer:  # ignored: the parser reads the request again as if it made none
+            except HttpParserUpgrade as offer:  # ignored: a parser reads the request again as if it made none
                 data = self._head_without_offer() + data[offer.args[0] :]
+                self.parser = HttpRequestParser(self)  # the old one reads nothing after `Connection: close`
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
             except HttpParserError:
                 if not self._is_deaf:
                     self.refuse(400, "Invalid HTTP request received")
@@ -153,7 +155,8 @@ class Connection(HttpToolsProtocol):
         """Answer the requests of a client that has closed its sending half."""
         if self.scheme != "http" or (last := self._last_to_answer()) is None:
             return None
-        last.keep_alive = False
+        if not self._is_deaf:  # otherwise the rejection follows, and then the end
+            last.keep_alive = False
         return True
 
     def on_message_begin(self) -> None:

@@ -72,6 +72,8 @@ LEGAL = {
     "an offer of another protocol": (OFFER + b"\r\n" + GET, 2),
     "an offer with a body": (OFFER + b"Content-Length: %d\r\n\r\n" % len(RELOAD) + RELOAD + GET, 2),
     "an offer with chunks": (OFFER + b"Transfer-Encoding: chunked\r\n\r\n" + chunk(RELOAD) + b"0\r\n\r\n" + GET, 2),
+    "an offer, and then the end": (OFFER + b"Connection: close\r\nContent-Length: 3\r\n\r\nabc", 1),
+    "an offer in HTTP/1.0": (OFFER.replace(b"1.1", b"1.0") + b"Content-Length: 3\r\n\r\nabc", 1),
     "many offers": ((OFFER + b"\r\n") * 40, 40),
 }  # fmt: skip
 
@@ -269,5 +271,5 @@ def test_excessive_pipelining_is_cut_off(program):
 def test_broken_request_does_not_affect_the_one_before(program):
     """The complete request before it gets its own response."""
     address, reloads = program
-    assert answers(address, GET + b"POST / HTTP/1.1\r\nbroken\r\n\r\n" + RELOAD) in ([200], [200, 400])
+    assert answers(address, GET + b"POST / HTTP/1.1\r\nbroken\r\n\r\n" + RELOAD) == [200, 400]
     assert reloads == []

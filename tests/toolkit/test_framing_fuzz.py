@@ -27,7 +27,15 @@ framing = st.sampled_from(
 header = st.one_of(
     framing,
     st.sampled_from(
-        [b"Host: x", b"Connection: close", b"Connection: keep-alive", b"X: 0", b"Expect: 100-continue", b"X_Y: \xe9"]
+        [
+            b"Host: x",
+            b"Connection: close",
+            b"Connection: keep-alive",
+            b"X: 0",
+            b"Expect: 100-continue",
+            b"X_Y: \xe9",
+            b"Connection: Upgrade\r\nUpgrade: h2c",
+        ]
     ),
 )
 

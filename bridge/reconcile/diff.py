@@ -111,7 +111,7 @@ def read_poll(
 ) -> Poll:
     """Combine the responses of the Alertmanagers, `queried` of them in all. An alert suppressed by one is not active.
 
-    `since`: when the alerts active in the previous poll became active.
+    `since`: when the alerts active in the previous poll became active, as far as known.
     """
     listed = [found for peer in peers for found in peer.listed]
     suppressed = {found.alert.key for found in listed if found.suppressed}

@@ -144,9 +144,8 @@ class Reconciler(PeriodicThread):
     def fetch(self) -> None:
         """Open alerts at once that two immediate polls show as active and that are not open here."""
         first, _ = self._poll(self._held(), {})
-        second, _ = self._poll(self._held(), {})
         # Two immediate polls cannot show since when an alert is active; one that began long ago has been flushed.
-        second = replace(second, since={key: alert.starts_at for key, alert in second.active.items()})
+        second, _ = self._poll(self._held(), {key: alert.starts_at for key, alert in first.active.items()})
         result = diff(first, second, min_uptime=self._reconcile.min_uptime)
         self._correct("opened", self._unmuted(result.opened), second.active, _CUT_OFF)
 

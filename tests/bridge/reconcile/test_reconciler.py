@@ -395,6 +395,13 @@ def test_truncated_alerts_are_fetched_at_once(bench, caplog):
     assert (bench.counted("opened"), bench.counted("closed")) == (2, 0)
 
 
+def test_truncated_alert_by_a_clock_ahead_of_ours_is_fetched_at_once(bench):
+    """A start in the future is one of just now."""
+    bench.alertmanagers.says = [peer(listed("x", at=bench.now + 2)), peer()]
+    bench.reconciler.fetch()
+    assert bench.open() == ["prod:x"]
+
+
 def test_truncated_webhooks_are_followed_by_one_fetch_a_second(bench):
     """Of two requests each, the first at once; the polls go on at their interval."""
     assert (bench.reconciler.tick(), bench.alertmanagers.questions) == (60.0, 1)

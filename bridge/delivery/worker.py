@@ -242,7 +242,7 @@ class Delivery(PeriodicThread):
             self._refusals = self._refusals.refused(one, key, reason)
         # If both names lead to the same BigPanda, a resent event must have a later second.
         self._restate_at.append(self._clock.steady() + _APART)
-        if len(self._changes) == 1:  # otherwise webhooks may be queued already under the app keys of a newer one
+        if not self._changes:  # otherwise webhooks may be queued already under the app keys of a newer one
             self._relocation.rekey(config, self._destination)
 
     def close(self) -> None:
@@ -253,16 +253,13 @@ class Delivery(PeriodicThread):
 
 @contextmanager
 def _taken(queue: deque[T]) -> Iterator[T]:
-    """Yield the first of a queue, which leaves it done or failed, but stays while the database is unavailable."""
+    """Take the first of a queue. If it fails it is given up, but put back if the database is unavailable."""
+    first = queue.popleft()
     try:
-        yield queue[0]
+        yield first
     except Unavailable:
+        queue.appendleft(first)
         raise
-    except Exception:
-        # Only what failed is given up: delivery goes on, also by a configuration read meanwhile.
-        queue.popleft()
-        raise
-    queue.popleft()
 
 
 def closed_for(circuit: Circuit, now: float) -> float:

@@ -8,7 +8,7 @@ after the clock stepped back is the last rule broken: an alert is not held until
 import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from bridge.domain.alert import Alert
 from bridge.domain.alert_state import AlertState, Kind, PendingEvent
@@ -150,9 +150,7 @@ def next_state(
 ) -> AlertState | None:
     """Return an alert's state after a decision; the same object if nothing changes."""
     if state and decision.reason is Reason.REPEAT:
-        # A new episode overtakes judgements about the last one; anything older than this repeat comes too late.
-        times = _moved_times(state, alert)
-        return replace(state, **times, updated_at=now) if times else state
+        return _repeated(state, alert, now)
     if decision.kind is None and decision.reason is not Reason.REVERTED:
         return state
     before = state or AlertState(alert=alert, status=Status.OK)
@@ -188,13 +186,13 @@ def next_state(
     )
 
 
-def _moved_times(state: AlertState, alert: Alert) -> dict[str, Any]:
-    """Return the times that a repeat changes: those of another episode, or a later time of the same state."""
-    times: dict[str, Any] = {}
-    if alert.firing and alert.starts_at != state.starts_at:
-        times["starts_at"] = alert.starts_at
-    if not alert.firing and alert.ends_at not in (None, state.ended_at):
-        times["ended_at"] = alert.ends_at
-    if alert.at is not None and (state.at is None or alert.at > state.at):
-        times["at"] = alert.at
-    return times
+def _repeated(state: AlertState, alert: Alert, now: float) -> AlertState:
+    """Return the state after a repeat, which may be of another episode, or have a later time."""
+    starts_at = alert.starts_at if alert.firing else state.starts_at
+    ended_at = state.ended_at if alert.firing or alert.ends_at is None else alert.ends_at
+    later = alert.at is not None and (state.at is None or alert.at > state.at)
+    at = alert.at if later else state.at
+    if (starts_at, ended_at, at) == (state.starts_at, state.ended_at, state.at):
+        return state
+    # A new episode overtakes judgements about the last one; anything older than this repeat comes too late.
+    return replace(state, starts_at=starts_at, ended_at=ended_at, at=at, updated_at=now)

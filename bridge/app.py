@@ -17,7 +17,6 @@ from bridge.metrics import Metrics, Numbers, QueueStatsCollector
 from bridge.outbox.database import Database
 from bridge.outbox.group_commit import GroupCommit
 from bridge.outbox.outbox import Outbox
-from bridge.periodic import PeriodicThread, stop_all
 from bridge.receivers.bigpanda import Settings as BigPandaSettings
 from bridge.reconcile.expiry import Expiry
 from bridge.reconcile.reconciler import Reconciler
@@ -32,6 +31,7 @@ from exporter.toolkit import exposition, program
 from exporter.toolkit.flags import Address
 from exporter.toolkit.front import Front
 from exporter.toolkit.management import Management
+from exporter.toolkit.periodic import PeriodicThread, stop_all
 from exporter.toolkit.server import HttpServer
 from exporter.toolkit.text import counted
 from exporter.toolkit.web_config import WebConfigFile

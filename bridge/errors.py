@@ -1,11 +1,13 @@
 """The errors of the bridge, by kind. No message contains a token, a header or a body."""
 
+from exporter.toolkit.periodic import Paused
+
 
 class Unreadable(Exception):
     """A webhook's body, or one alert in it, that can never be read; the message names the member."""
 
 
-class Unavailable(Exception):
+class Unavailable(Paused):
     """The outbox cannot be used now: busy, full, read-only, gone. The same request may succeed later."""
 
 

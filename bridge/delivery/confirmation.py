@@ -17,7 +17,7 @@ from bridge.errors import DeliveryError, Unreadable
 from bridge.metrics import DIAGNOSTICS, Metrics
 from bridge.outbox.confirmations import LONGEST, Confirmations
 from bridge.outbox.outbox import Outbox
-from bridge.periodic import CLOCK, Clock, PeriodicThread
+from exporter.toolkit.periodic import CLOCK, Clock, PeriodicThread
 
 _ROLE: Final = "confirmation"
 _LATE: Final = 60.0

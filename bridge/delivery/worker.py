@@ -24,7 +24,7 @@ from bridge.metrics import Metrics
 from bridge.outbox.outbox import Outbox
 from bridge.outbox.queue import ClaimedEvent
 from bridge.outbox.status import Circuit
-from bridge.periodic import CLOCK, Clock, PeriodicThread
+from exporter.toolkit.periodic import CLOCK, Clock, PeriodicThread
 
 _IDLE: Final = 1.0
 """Seconds between checks of an empty queue: a webhook at another replica does not wake this one."""

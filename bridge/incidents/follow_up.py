@@ -18,9 +18,9 @@ from bridge.incidents.silence_sync import SilenceSync
 from bridge.metrics import Metrics
 from bridge.outbox.incidents import DueCallback
 from bridge.outbox.outbox import Outbox
-from bridge.periodic import CLOCK, Clock, PeriodicThread
 from bridge.receivers.bigpanda import Settings, Silences
 from bridge.receivers.settings import ReceiverSettings
+from exporter.toolkit.periodic import CLOCK, Clock, PeriodicThread
 
 _TICK: Final = 5.0
 """Seconds between two checks of the outbox: a webhook at another replica does not wake this one."""

@@ -12,8 +12,8 @@ from bridge.errors import DeliveryError, Rejected, Transient
 from bridge.incidents.silence_client import SilenceApi
 from bridge.incidents.silence_plan import Step, Wanted, plan, wanted
 from bridge.metrics import Metrics
-from bridge.periodic import CLOCK, Clock
 from exporter.toolkit.logs import Conditions
+from exporter.toolkit.periodic import CLOCK, Clock
 
 _LOOK: Final = 15.0
 """Seconds between two checks of Alertmanager when nothing has changed here: it may have lost our silences.

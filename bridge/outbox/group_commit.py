@@ -10,7 +10,7 @@ from concurrent.futures import Future
 
 from bridge.domain.notification import Notification, Outcome
 from bridge.errors import Unavailable
-from bridge.periodic import PeriodicThread
+from exporter.toolkit.periodic import PeriodicThread
 
 _log = logging.getLogger(__name__)
 _Pending = tuple[Notification, float, Future[Outcome]]

@@ -13,8 +13,8 @@ from typing import Final
 from bridge.domain.alert import Alert
 from bridge.domain.alert_state import AlertState
 from bridge.outbox.outbox import Outbox
-from bridge.periodic import CLOCK, Clock, PeriodicThread
 from bridge.receivers.settings import ReceiverSettings
+from exporter.toolkit.periodic import CLOCK, Clock, PeriodicThread
 from exporter.toolkit.text import counted
 
 _LONGEST_TICK: Final = 60.0

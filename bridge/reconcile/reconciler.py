@@ -19,12 +19,12 @@ from bridge.domain.event import status_of
 from bridge.errors import Unanswered
 from bridge.metrics import Metrics
 from bridge.outbox.outbox import Outbox
-from bridge.periodic import CLOCK, Clock, PeriodicThread
 from bridge.receivers.alertmanager import Settings
 from bridge.receivers.bigpanda import CREATED_BY
 from bridge.reconcile.alertmanager_client import AlertmanagerApi, Peer, Silence, origin
 from bridge.reconcile.diff import Poll, diff, read_poll, silence_changes
 from bridge.reconcile.watchdog import arriving, watchdog_key
+from exporter.toolkit.periodic import CLOCK, Clock, PeriodicThread
 
 _BREATH: Final = 1.0
 """Seconds between two fetches of truncated alerts, however many webhooks were truncated."""

@@ -18,9 +18,9 @@ from bridge.domain.event import Status
 from bridge.metrics import Metrics
 from bridge.outbox.outbox import Outbox
 from bridge.outbox.status import Heartbeat
-from bridge.periodic import CLOCK, Clock, PeriodicThread
 from bridge.receivers.alertmanager import Settings
 from bridge.receivers.alertmanager import Watchdog as WatchdogSettings
+from exporter.toolkit.periodic import CLOCK, Clock, PeriodicThread
 
 _ROLE: Final = "watchdog"
 _LONGEST_TICK: Final = 5.0

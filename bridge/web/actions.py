@@ -11,11 +11,11 @@ from bridge.domain.incident import IncidentRecord
 from bridge.errors import DeliveryError, Unavailable
 from bridge.incidents.incidents_client import IncidentsClient
 from bridge.outbox.outbox import Outbox
-from bridge.periodic import CLOCK, Clock
 from bridge.web import forms
 from bridge.web.current import Current
 from bridge.web.operations import Done, correct, replay
 from bridge.web.operator_page import HEADERS, respond
+from exporter.toolkit.periodic import CLOCK, Clock
 
 _log = logging.getLogger(__name__)
 

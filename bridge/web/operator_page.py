@@ -16,12 +16,12 @@ from bridge.domain.incident import IncidentRecord
 from bridge.errors import Unavailable
 from bridge.outbox.outbox import Outbox
 from bridge.outbox.repository import Page, PageRequest
-from bridge.periodic import CLOCK, Clock
 from bridge.web import formatting, forms
 from bridge.web.attention import attention
 from bridge.web.current import Current
 from exporter.toolkit.flags import release
 from exporter.toolkit.page_style import styled
+from exporter.toolkit.periodic import CLOCK, Clock
 from exporter.toolkit.text import span
 
 _FEW: Final = PageRequest(10)

@@ -18,12 +18,12 @@ from bridge.domain.alert import UnreadableAlert
 from bridge.domain.notification import Notification, Outcome
 from bridge.errors import Unavailable, Unreadable
 from bridge.metrics import Metrics
-from bridge.periodic import CLOCK, Clock
 from bridge.receivers.contract import translate
 from bridge.receivers.settings import ReceiverSettings
 from bridge.web.application import plain
 from bridge.web.current import Current
 from bridge.web.webhook_body import parsed, readable
+from exporter.toolkit.periodic import CLOCK, Clock
 from exporter.toolkit.text import counted
 from exporter.toolkit.wsgi import LATER
 

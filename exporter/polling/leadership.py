@@ -10,7 +10,6 @@ Three rules keep two from polling at once:
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -20,6 +19,7 @@ import psycopg
 from exporter.metrics.exporter_metrics import Role
 from exporter.polling.postgresql import AWAY, LEASE, Database, word
 from exporter.toolkit.config_types import Secret
+from exporter.toolkit.periodic import PeriodicThread
 
 LOOK_EVERY: Final = 1.0
 """Seconds between two checks of the lock and of the stored snapshots."""
@@ -43,8 +43,7 @@ class Leadership:
         """Until when the role holds, by the monotonic clock."""
         self._leads_from = 0.0
         self._logged = ""
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread: PeriodicThread | None = None
 
     def leads(self) -> bool:
         """Return whether this exporter polls."""
@@ -57,22 +56,21 @@ class Leadership:
     def start(self, on_change: Callable[[], None]) -> None:
         """Check the lock now and every second; call `on_change` when this exporter starts or stops leading later."""
 
-        def run() -> None:
-            while not self._stopping.wait(LOOK_EVERY):
-                led = self.leads()
-                self._beat()
-                if led != self.leads():
-                    on_change()
+        def tick() -> float:
+            led = self.leads()
+            self._beat()
+            if led != self.leads():
+                on_change()
+            return LOOK_EVERY
 
         self._beat()
-        self._thread = threading.Thread(target=run, name="leadership", daemon=True)
+        self._thread = PeriodicThread("leadership", "Checking who leads", tick)
         self._thread.start()
 
     def stop(self) -> None:
         """Stop leading, and let another exporter lead."""
-        self._stopping.set()
         if self._thread:
-            self._thread.join(LEASE)
+            self._thread.stop(LEASE)
         self._until = 0.0
         if self._connection:
             self._connection.close()  # releases the lock

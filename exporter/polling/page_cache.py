@@ -4,7 +4,6 @@ Only the exporter's own families are rendered by a scrape, if they have changed:
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from exporter.metrics.gzip_stream import Beginning, Block, begin, block, end, jo
 from exporter.metrics.health import Health
 from exporter.metrics.text_format import Rendered, compose, plain, render
 from exporter.polling.poller import Poller
+from exporter.toolkit.periodic import PeriodicThread
 
 REST: Final = 10
 """After a render, a target rests this many times its duration, so that a big one costs at most a tenth of one core."""
@@ -56,9 +56,7 @@ class PageCache:
         """The targets shown by the last scrape, and by format what was composed of them."""
         self._own: dict[bool, tuple[tuple[list[Health], list[Family]], float, Block]] = {}
         """By format: the exporter's own families as rendered last, from what and when."""
-        self._stopping = False
-        self._wake = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="page cache", daemon=True)
+        self._thread = PeriodicThread("page cache", "Rendering the page", self._tick)
 
     def start(self) -> None:
         """Start rendering changed targets; returns at once."""
@@ -66,11 +64,7 @@ class PageCache:
 
     def stop(self, timeout: float) -> None:
         """Stop rendering; wait at most `timeout` seconds."""
-        with self._wake:
-            self._stopping = True
-            self._wake.notify_all()
-        if self._thread.is_alive():
-            self._thread.join(timeout)
+        self._thread.stop(timeout)
 
     def serve(self, pollers: Sequence[Poller]) -> None:
         """Put exactly these targets on the page; those already on it keep their rendered families.
@@ -83,17 +77,15 @@ class PageCache:
         for slot in slots:
             if slot.poller not in known:
                 self._render(slot)
-        with self._wake:
-            self._slots = slots
-            self._wake.notify_all()
+        self._slots = slots
+        self._thread.wake()
 
     def changed(self, poller: Poller) -> None:
         """Mark a target as changed."""
-        with self._wake:
-            for slot in self._slots:
-                if slot.poller is poller:
-                    slot.is_dirty = True
-                    self._wake.notify_all()
+        for slot in self._slots:
+            if slot.poller is poller:
+                slot.is_dirty = True
+                self._thread.wake()
 
     def pollers(self) -> list[Poller]:
         """Return the targets on the page, in the order of exporter.yml."""
@@ -123,19 +115,15 @@ class PageCache:
             known = self._own[openmetrics] = state, now, block(lines)
         return known[2]
 
-    def _run(self) -> None:
-        """Render changed targets that have rested, and now and then the others, until the program stops."""
-        while True:
-            with self._wake:
-                if self._stopping:
-                    return
-                slot = min(self._slots, key=_Slot.due, default=None)
-                rest = slot.due() - time.monotonic() if slot else None
-                if rest is None or rest > 0:
-                    self._wake.wait(rest)
-                    continue
-            if slot:
-                self._render(slot)
+    def _tick(self) -> float | None:
+        """Render the target that is due next, changed or not, or return the seconds until it is."""
+        slot = min(self._slots, key=_Slot.due, default=None)
+        if slot is None:
+            return None
+        rest = slot.due() - time.monotonic()
+        if rest <= 0:
+            self._render(slot)
+        return max(0.0, rest)
 
     def _render(self, slot: _Slot) -> None:
         began, (collector, account) = time.monotonic(), slot.poller.identity

@@ -8,11 +8,11 @@ from functools import partial
 from bridge.config import Config
 from bridge.errors import Unavailable
 from bridge.metrics import Metrics
-from bridge.periodic import Clock
 from bridge.web.current import Current
 from bridge.web.routes import route
 from bridge.web.webhooks import Webhooks
 from exporter.toolkit.front import Front
+from exporter.toolkit.periodic import Clock
 from exporter.toolkit.server import HttpServer
 from exporter.toolkit.web_config import WebConfigFile
 from exporter.toolkit.wsgi import call

@@ -14,8 +14,8 @@ from bridge.domain.notification import Notification
 from bridge.errors import Stopped, Transient, Unavailable
 from bridge.metrics import Metrics
 from bridge.outbox.outbox import Outbox
-from bridge.periodic import Clock
 from bridge.receivers.alertmanager import Settings
+from exporter.toolkit.periodic import Clock
 from tests.bridge.alerts import alert_at
 
 T0 = 1_800_000_000.0

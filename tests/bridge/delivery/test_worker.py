@@ -6,7 +6,6 @@ import pytest
 import responses
 from sqlalchemy import func, select
 
-from bridge import periodic
 from bridge.config import BigPanda, Config
 from bridge.delivery.bigpanda_client import packed
 from bridge.delivery.relocation import Relocation
@@ -20,6 +19,7 @@ from bridge.outbox.alerts import Alerts
 from bridge.outbox.queue import Queue
 from bridge.outbox.status import Circuit, OutboxStatus
 from bridge.receivers.alertmanager import Settings
+from exporter.toolkit import periodic
 from exporter.toolkit.config_types import Secret
 from tests.bridge.alerts import alert_at
 from tests.store import Store

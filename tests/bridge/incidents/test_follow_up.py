@@ -16,9 +16,9 @@ from bridge.incidents.silence_plan import Silence, Verb, tagged_key
 from bridge.metrics import Metrics
 from bridge.outbox.outbox import Outbox
 from bridge.outbox.status import OutboxStatus
-from bridge.periodic import Clock
 from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
 from bridge.receivers.bigpanda import Settings
+from exporter.toolkit.periodic import Clock
 from exporter.toolkit.web_config import WebConfigFile
 from tests.bridge.alerts import alert_at
 

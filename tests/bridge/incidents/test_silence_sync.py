@@ -9,7 +9,7 @@ from bridge.domain.incident import IncidentRecord
 from bridge.errors import Rejected, Transient
 from bridge.incidents.silence_sync import SilenceSync
 from bridge.metrics import Metrics
-from bridge.periodic import Clock
+from exporter.toolkit.periodic import Clock
 
 T0 = 1_795_200_000.0
 

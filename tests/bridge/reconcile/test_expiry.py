@@ -12,10 +12,10 @@ from bridge.domain.notification import Notification
 from bridge.errors import Unavailable
 from bridge.outbox.alerts import Alerts
 from bridge.outbox.outbox import Outbox
-from bridge.periodic import Clock
 from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
 from bridge.receivers.vigilmon import Settings, translate
 from bridge.reconcile.expiry import Expiry, expired
+from exporter.toolkit.periodic import Clock
 from tests.store import Store
 
 T0 = 1_795_200_000.0

@@ -14,10 +14,10 @@ from bridge.errors import Unanswered, Unavailable
 from bridge.metrics import Metrics
 from bridge.outbox.alerts import Alerts
 from bridge.outbox.outbox import Outbox
-from bridge.periodic import Clock
 from bridge.receivers.alertmanager import Settings
 from bridge.reconcile.alertmanager_client import Listed, Peer, Silence
 from bridge.reconcile.reconciler import Reconciler, unquoted
+from exporter.toolkit.periodic import Clock
 
 T0 = 1_700_000_000.0
 

@@ -12,10 +12,10 @@ from bridge.errors import Unavailable
 from bridge.metrics import Metrics
 from bridge.outbox.outbox import Outbox
 from bridge.outbox.status import Heartbeat, OutboxStatus
-from bridge.periodic import Clock
 from bridge.receivers.alertmanager import Settings
 from bridge.receivers.alertmanager import Watchdog as WatchdogSettings
 from bridge.reconcile.watchdog import Change, Watchdog, judge
+from exporter.toolkit.periodic import Clock
 from tests.store import Store
 
 T0 = 1_700_000_000.0

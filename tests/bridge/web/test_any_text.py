@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from bridge.config import BigPanda, Config
 from bridge.outbox import schema
 from bridge.outbox.repository import PageRequest
-from bridge.periodic import Clock
 from bridge.receivers.contract import sender, senders
 from bridge.web.application import create_app
 from bridge.web.current import Current
 from bridge.web.operator_page import OperatorPage
+from exporter.toolkit.periodic import Clock
 from exporter.toolkit.text import valid
 from tests.bridge.serving import webhooks_at
 from tests.store import Store

@@ -18,7 +18,6 @@ from bridge.outbox.confirmations import Confirmations
 from bridge.outbox.outbox import Outbox
 from bridge.outbox.repository import Page, PageRequest
 from bridge.outbox.status import Circuit, OutboxStatus
-from bridge.periodic import Clock
 from bridge.reconcile.alertmanager_client import Silence
 from bridge.reconcile.reconciler import ReconcilerStatus
 from bridge.web.actions import Actions
@@ -26,6 +25,7 @@ from bridge.web.application import create_app
 from bridge.web.current import ReceiverStatus, WatchdogStatus
 from bridge.web.formatting import OUTCOMES
 from bridge.web.operator_page import OperatorPage
+from exporter.toolkit.periodic import Clock
 from tests.bridge.alerts import alert_at
 from tests.store import Store
 

@@ -16,10 +16,10 @@ from bridge.domain.incident import Incident
 from bridge.domain.notification import Outcome
 from bridge.errors import Unavailable
 from bridge.metrics import Metrics
-from bridge.periodic import Clock
 from bridge.receivers import alertmanager
 from bridge.web.application import create_app
 from bridge.web.webhooks import Webhooks
+from exporter.toolkit.periodic import Clock
 from tests.bridge.serving import current_of, serving
 from tests.waiting import eventually
 

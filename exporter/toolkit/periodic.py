@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from bridge.errors import Unavailable
 from exporter.toolkit.logs import Conditions
 
 RETRY: Final = 1.0
@@ -29,6 +28,10 @@ class Clock:
 
 
 CLOCK: Final = Clock()
+
+
+class Paused(Exception):
+    """The work of a tick cannot be done now; the message says why. The next tick may succeed."""
 
 
 class PeriodicThread:
@@ -85,16 +88,16 @@ class PeriodicThread:
         """Return the result of `act`, or the pause after a failure. Failures while the loop is stopping are ignored."""
         try:
             rest = act()
-        except Unavailable as error:
+        except Paused as error:
             # The database may be closed before the last tick ends: not worth reporting.
             if not self.stopping:
-                self.conditions.report("database", f"{self._doing} paused: {error}")
+                self.conditions.report("paused", f"{self._doing} paused: {error}")
             return self._retry
         except Exception:  # noqa: BLE001  the loop outlives whatever it did not foresee
             if not self.stopping:
                 _log.exception("%s failed unexpectedly", self._doing)
             return self._retry
-        self.conditions.report("database", "")
+        self.conditions.report("paused", "")
         return rest if isinstance(rest, float | int) else None
 
 

@@ -2,9 +2,8 @@
 
 import threading
 
-from bridge import periodic
-from bridge.errors import Unavailable
-from bridge.periodic import PeriodicThread, stop_all
+from exporter.toolkit import periodic
+from exporter.toolkit.periodic import Paused, PeriodicThread, stop_all
 
 
 def failing(*errors):
@@ -21,12 +20,12 @@ def failing(*errors):
 def test_loop_survives_unexpected_errors(caplog):
     """An unavailable database is logged once; an unexpected error with its traceback."""
     loop = PeriodicThread("looking", "Looking", lambda: None, retry=2.0)
-    act = failing(Unavailable("busy"), Unavailable("busy"), RuntimeError("odd"))
+    act = failing(Paused("busy"), Paused("busy"), RuntimeError("odd"))
 
     assert [loop.guarded(act) for _ in range(4)] == [2.0, 2.0, 2.0, 7.0]
     assert [record.message for record in caplog.records] == ["Looking paused: busy", "Looking failed unexpectedly"]
 
-    loop.guarded(failing(Unavailable("busy")))
+    loop.guarded(failing(Paused("busy")))
     assert caplog.records[-1].message == "Looking paused: busy"
 
 
@@ -34,7 +33,7 @@ def test_errors_while_stopping_are_not_logged(caplog):
     """The database may be closed before the last tick ends."""
     loop = PeriodicThread("looking", "Looking", lambda: None)
     loop.stop(0)
-    loop.guarded(failing(Unavailable("closed")))
+    loop.guarded(failing(Paused("closed")))
     loop.guarded(failing(RuntimeError("closed")))
 
     assert caplog.records == []

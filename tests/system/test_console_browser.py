@@ -108,7 +108,8 @@ class Desk:
                 f"{self.open}/webhooks/bigpanda/panda", json=incident, headers=PANDA["headers"], timeout=30
             )
             assert asked.status_code == 200
-        until("BigPanda has refused it", lambda: "prod:web-1" in dead_letters(station))
+        refused = "vendorwatch_bridge_dead_letters 1.0"
+        until("BigPanda has refused it", lambda: refused in self.bridge.get("/metrics").text)
         until("BigPanda has the others", lambda: len(station.events) == 2)
 
     def events(self):

@@ -214,7 +214,7 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Wait for the next request, or close."""
         super().on_response_complete()
-        if self.timeout_keep_alive_task:  # ours are in PATIENCE; this one would hold a lost connection for an hour
+        if self.timeout_keep_alive_task:  # ours are in PATIENCE; this one would hold a lost connection
             self.timeout_keep_alive_task.cancel()
         if self.transport.is_closing():
             self.registry.move(self, "closing")

@@ -215,7 +215,7 @@ class Front:
             more = message["more_body"]
 
     async def _send(self, scope: Any, send: Any, answer: Answer, connection: Connection) -> None:
-        """Send the response. Close the connection afterwards if the body was not read or the response says so."""
+        """Send the response. Close the connection afterwards if the body was not read."""
         names = {name for name, _ in answer.headers}
         headers, size = list(answer.headers), sum(map(len, answer.body))
         if b"content-length" not in names and answer.status not in {204, 304}:
@@ -223,8 +223,7 @@ class Front:
         always = self.web_config.config.http_server_config.always
         headers += [header for header in always if header[0] not in names]
         unread = connection.in_body and connection.scope is scope  # otherwise it is a later request's body
-        last = unread or b"connection" in names
-        if last and b"connection" not in names:
+        if unread:
             headers.append((b"connection", b"close"))
         body, most = (answer.body, PIECE) if size > WHOLE else ([b"".join(answer.body)], WHOLE)
         pieces = [memoryview(blob)[at : at + most] for blob in body for at in range(0, len(blob), most)]
@@ -235,10 +234,10 @@ class Front:
                 for piece in earlier:
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
                     patience.reschedule(asyncio.get_running_loop().time() + STALLED)
-                await send({"type": "http.response.body", "body": final, "more_body": last})
+                await send({"type": "http.response.body", "body": final, "more_body": unread})
         except TimeoutError:
             connection.abort()
-        if last:
+        if unread:
             connection.linger()
 
 

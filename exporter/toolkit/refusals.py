@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 _BY_STATUS = {
     401: "unauthorized", 403: "unauthorized", 404: "not_found", 405: "method", 413: "too_large", 431: "too_large",
-    415: "unsupported", 417: "unsupported", 400: "malformed", 408: "timeout", 429: "overloaded", 503: "overloaded",
+    415: "unsupported", 400: "malformed", 408: "timeout", 429: "overloaded", 503: "overloaded",
 }  # fmt: skip
 REASONS = tuple(dict.fromkeys(_BY_STATUS.values()))
 _EVERY = 60.0

@@ -41,7 +41,7 @@ class HttpServer:
         self._connections = Connections(limit(resource.getrlimit(resource.RLIMIT_NOFILE)[0]), front.refusals)
         self._config = uvicorn.Config(
             front, http="httptools", ws="none", interface="asgi3", log_config=None, log_level="critical",
-            access_log=False, proxy_headers=False, timeout_keep_alive=3600
+            access_log=False, proxy_headers=False
         )  # fmt: skip
         self._state = ServerState()
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)

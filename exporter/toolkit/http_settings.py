@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
+import requests
 from pydantic import AfterValidator, ByteSize, Field, ValidationInfo
 
 from exporter.toolkit.config_types import Secret, Section, located
@@ -15,8 +16,9 @@ _HTTP: Final = re.compile(r"https?://[^\s\x00-\x20\x7f]+", re.IGNORECASE)
 
 
 def is_url(text: str) -> bool:
-    """Return whether `text` is an http or https URL with a host and, if given, a valid port."""
+    """Return whether `text` is an http or https URL with a host and, if given, a valid port, that requests can use."""
     try:
+        requests.Request("GET", text).prepare()
         return bool(_HTTP.fullmatch(text) and urlsplit(text).hostname and urlsplit(text).port != 0)
     except ValueError:
         return False

@@ -19,10 +19,16 @@ from exporter.toolkit.http_settings import is_url, load_key_pair
         ("https://", False),
         ("ftp://api.example.com", False),
         ("api.example.com", False),
+        ("https://bücher.example/v2?key=a%20b", True),
+        ("https://*.example.com", False),
+        ("https://.example.com", False),
+        ("https://api_é.example.com", False),
+        ("https://example%", False),
+        ("https://[::1]a", False),
     ],
 )
-def test_url_has_a_host_and_a_port_that_exists(text, valid):
-    """Port 0 means any port to the system, and none to a server."""
+def test_url_has_a_host_and_a_port_that_exist(text, valid):
+    """Port 0 means any port to the system, and none to a server; no request can be sent to some names."""
     assert is_url(text) is valid
 
 

@@ -240,7 +240,7 @@ class WebConfigFile:
             content = load_yaml(file)
             if content is None and self._seen:  # a shell empties a file before a command writes to it
                 raise ConfigError(["the file is empty; write {} for neither TLS nor users"])
-            config = WebConfig.model_validate(content or {}, context={"folder": file.parent})
+            config = WebConfig.model_validate({} if content is None else content, context={"folder": file.parent})
             self._latest, self._seen = config, seen + _stamps(file, config)[1:]
             tls = config.tls_server_config
             return config, tls.context() if tls else None

@@ -146,6 +146,7 @@ def certificate(tmp_path):
         ),
         ("rate_limit: {interval: 1}", "rate_limit.interval: not a duration: write it like 30s, 5m or 1h30m"),
         ("[a]", "file: must be a mapping"),
+        ("[]", "file: must be a mapping"),
         ("rate_limit: {burst: -1}", "rate_limit.burst: Input should be greater than or equal to 0"),
         ("a: [", "line 1, column 5: not YAML: expected the node content, but found '<stream end>'"),
     ],

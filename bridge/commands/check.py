@@ -22,6 +22,7 @@ from bridge.receivers.bigpanda import Settings as BigPandaSettings
 from bridge.receivers.settings import ReceiverSettings
 from bridge.reconcile.alertmanager_client import AlertmanagerApi, origin
 from bridge.reconcile.reconciler import names_of
+from exporter.toolkit.config_types import ConfigError
 from exporter.toolkit.text import counted
 
 Result = tuple[str, bool, str]
@@ -119,5 +120,5 @@ def _credentials(name: str, ask: Callable[[], object], about: str, harmless: Cal
 def _attempted(name: str, ask: Callable[[], str]) -> Result:
     try:
         return name, True, ask()
-    except (DeliveryError, Unavailable) as error:
+    except (DeliveryError, Unavailable, ConfigError) as error:
         return name, False, str(error).removeprefix(f"{name}: ")

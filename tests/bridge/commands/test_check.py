@@ -33,12 +33,19 @@ def test_check_sends_no_event(run, panda, token, answer, line):
     assert [request["alerts"] for request in panda.requests] == [[]]
 
 
-def test_check_of_an_unavailable_database_goes_on(run, config, panda):
-    """With PostgreSQL down too: the operator sees in one run whether BigPanda accepts the credentials."""
-    config.write_text(re.sub("sqlite:.*", "postgresql://nobody@127.0.0.1:1/none", config.read_text()))
+@pytest.mark.parametrize(
+    ("database", "problem"),
+    [
+        ("postgresql://nobody@127.0.0.1:1/none", "connection refused"),
+        ("sqlite:////nosuch/bridge.db", "/nosuch is not a directory"),
+    ],
+)
+def test_check_of_an_unavailable_database_goes_on(run, config, panda, database, problem):
+    """The operator sees in one run whether BigPanda accepts the credentials."""
+    config.write_text(re.sub("sqlite:.*", database, config.read_text()))
     done = run("check")
     assert (done.status, done.err) == (1, "")
-    assert "\ndatabase: connection refused\nbigpanda: ok" in done.out
+    assert f"\ndatabase: {problem}\nbigpanda: ok" in done.out
 
 
 @pytest.fixture

@@ -97,6 +97,7 @@ _TUNNEL: Final = re.compile(r"Tunnel connection failed: (\d{3})")
 
 def translated(error: Exception) -> HttpError:  # noqa: PLR0911  one for each cause
     """Map an error of requests, urllib3 or the socket to ours. Its own message is not repeated."""
+    where = "cannot reach the proxy: " if isinstance(error, exceptions.ProxyError) else ""
     for cause in _causes(error):
         if isinstance(cause, urllib3.TimeoutError | TimeoutError) and not isinstance(cause, urllib3.NewConnectionError):
             return TimedOut("no complete response in time")
@@ -105,9 +106,9 @@ def translated(error: Exception) -> HttpError:  # noqa: PLR0911  one for each ca
         if isinstance(cause, ssl.SSLError) and cause.reason:
             return TlsFailed(f"TLS handshake failed: {cause.reason.replace('_', ' ').lower()}")
         if isinstance(cause, socket.gaierror):
-            return ConnectFailed("the name does not resolve")
+            return ConnectFailed(f"{where}the name does not resolve")
         if isinstance(cause, OSError) and cause.errno in _UNREACHED:
-            return ConnectFailed(os.strerror(cause.errno).lower())
+            return ConnectFailed(where + os.strerror(cause.errno).lower())
         if isinstance(cause, HTTPException) and not isinstance(cause, ConnectionError | IncompleteRead):
             return Malformed("the response is not HTTP, or its head is too large")
         if isinstance(cause, OSError) and (refusal := _TUNNEL.match(str(cause))):

@@ -592,7 +592,9 @@ def test_connection_errors_have_a_plain_reason():
     for url, settings, message in [
         (closed, {}, "connection refused"),
         ("http://nowhere.invalid", {}, "the name does not resolve"),
-        ("http://vendor.invalid", {"proxy_url": Secret(closed)}, "connection refused"),
+        ("http://vendor.invalid", {"proxy_url": Secret(closed)}, "cannot reach the proxy: connection refused"),
+        ("https://vendor.invalid", {"proxy_url": Secret(closed)}, "cannot reach the proxy: connection refused"),
+        ("http://x", {"proxy_url": Secret("http://no.invalid:1")}, "cannot reach the proxy: the name does not resolve"),
     ]:
         with client(**settings) as one:
             error = failure(one, url)

@@ -8,7 +8,6 @@ import logging
 from collections import deque
 from dataclasses import dataclass, replace
 from typing import Final
-from uuid import uuid4
 
 from bridge.config import Config
 from bridge.delivery.confirmation_diff import LOOKS, Diagnostic, ListedAlert, compare, read_alerts, read_diagnostics
@@ -17,9 +16,9 @@ from bridge.errors import DeliveryError, Unreadable
 from bridge.metrics import DIAGNOSTICS, Metrics
 from bridge.outbox.confirmations import LONGEST, Confirmations
 from bridge.outbox.outbox import Outbox
+from bridge.outbox.status import Role
 from exporter.toolkit.periodic import CLOCK, Clock, PeriodicThread
 
-_ROLE: Final = "confirmation"
 _LATE: Final = 60.0
 """Seconds by which a check may be late before another replica takes over."""
 _SETTLED: Final = 30.0
@@ -59,7 +58,8 @@ class Confirmation(PeriodicThread):
             raise ValueError("bigpanda has no confirm section")
         self._outbox, self._confirmations = outbox, Confirmations(outbox.database, config.destination)
         self._api, self._metrics = api or IntegrationApi(config.bigpanda, confirm), metrics
-        self._interval, self._clock, self._owner = confirm.interval, clock, uuid4().hex
+        self._interval, self._clock = confirm.interval, clock
+        self._role = Role(outbox.database, "confirmation", 2 * confirm.interval + _LATE)
         # By these we recognize BigPanda's diagnostics about our events.
         self._app_keys = {config.bigpanda.app_key, *(one.app_key for one in config.receivers if one.app_key)}
         self._sources = {one.source for one in config.receivers}
@@ -67,7 +67,7 @@ class Confirmation(PeriodicThread):
         self._known: deque[str] = deque(maxlen=_MOST_KNOWN)
         self._shown: deque[Diagnostic] = deque(maxlen=_MOST_SHOWN)
         self._last = ConfirmationStatus()
-        super().__init__(_ROLE, "Confirming events", self.tick, at_end=self.close, retry=_LONGEST_TICK)
+        super().__init__(self._role.name, "Confirming events", self.tick, at_end=self.close, retry=_LONGEST_TICK)
         for level in DIAGNOSTICS:
             metrics.diagnostics.labels(level)
 
@@ -78,7 +78,7 @@ class Confirmation(PeriodicThread):
 
     def tick(self) -> float:
         """Check once; return the seconds until the next check. A no-op if another replica has the role."""
-        if not self._outbox.status.lead(_ROLE, self._owner, self._clock.wall(), 2 * self._interval + _LATE):
+        if not self._role.lead(self._clock.wall()):
             return min(self._interval, _LONGEST_TICK)
         try:
             self._look(self._clock.wall())
@@ -135,5 +135,5 @@ class Confirmation(PeriodicThread):
 
     def close(self) -> None:
         """Let another replica take over; close all connections."""
-        self._outbox.status.yield_role(_ROLE, self._owner)
+        self._role.close()
         self._api.close()

@@ -7,7 +7,6 @@ Alertmanager, so the next process continues wherever one died.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
-from uuid import uuid4
 
 from bridge.delivery.retry_policy import retry_at
 from bridge.domain.incident import IncidentRecord
@@ -18,6 +17,7 @@ from bridge.incidents.silence_sync import SilenceSync
 from bridge.metrics import Metrics
 from bridge.outbox.incidents import DueCallback
 from bridge.outbox.outbox import Outbox
+from bridge.outbox.status import Role
 from bridge.receivers.bigpanda import Settings, Silences
 from bridge.receivers.settings import ReceiverSettings
 from exporter.toolkit.periodic import CLOCK, Clock, PeriodicThread
@@ -51,8 +51,8 @@ class FollowUp(PeriodicThread):
         self._clock, self._make_silences = clock, silences
         self._silences: SilenceSync | None = None
         self._source = settings.source
-        self._role, self._owner = f"incidents {settings.source}", uuid4().hex
-        super().__init__(self._role, f"Following incidents of {settings.source}", self.tick, at_end=self.close)
+        self._role = Role(outbox.database, f"incidents {settings.source}", _LEASE)
+        super().__init__(self._role.name, f"Following incidents of {settings.source}", self.tick, at_end=self.close)
         metrics.expect_incidents(settings.source)
 
     @property
@@ -63,7 +63,7 @@ class FollowUp(PeriodicThread):
 
     def tick(self) -> float:
         """Do the work that is due; return the seconds until the next check. A no-op if another replica has the role."""
-        if not self._outbox.status.lead(self._role, self._owner, self._clock.wall(), _LEASE):
+        if not self._role.lead(self._clock.wall()):
             if self._silences:
                 self._silences.close()
                 self._silences = None
@@ -136,7 +136,7 @@ class FollowUp(PeriodicThread):
 
     def close(self) -> None:
         """Let another replica take over; close all connections."""
-        self._outbox.status.yield_role(self._role, self._owner)
+        self._role.close()
         for client in (self._callbacks, self._silences):
             if client is not None:
                 client.close()

@@ -10,6 +10,7 @@ from sqlalchemy import and_, case, delete, func, select, update
 
 from bridge.domain.alert_state import Kind
 from bridge.errors import Unavailable
+from bridge.outbox.database import Database
 from bridge.outbox.repository import Repository, columns
 from bridge.outbox.schema import (
     alert_states,
@@ -174,17 +175,25 @@ class OutboxStatus(Repository):
         periods = self._rows(select(watermarks).where(watermarks.c.name.startswith(DEAF)))
         return [(float(row.name.removeprefix(DEAF)), row.at) for row in periods]
 
-    def lead(self, role: str, owner: str, now: float, lease: float) -> bool:
-        """Take or keep a role that only one replica may have, for `lease` seconds; return whether it is ours."""
-        clock = self._database.clock(now)
-        values = {"owner": owner, "until": clock + lease}
-        statement = self._database.insert(roles).values(role=role, **values)
+
+class Role(Repository):
+    """A role that only one replica may have, for `lease` seconds at a time. Each object is another applicant."""
+
+    def __init__(self, database: Database, name: str, lease: float) -> None:
+        super().__init__(database)
+        self.name, self._owner, self._lease = name, uuid4().hex, lease
+
+    def lead(self, now: float) -> bool:
+        """Take or keep it; return whether it is ours."""
+        clock, this = self._database.clock(now), roles.c.role == self.name
+        values = {"owner": self._owner, "until": clock + self._lease}
+        statement = self._database.insert(roles).values(role=self.name, **values)
         # A lease much longer than ours means that the clock was set back since.
-        free = (roles.c.owner == owner) | (roles.c.until <= clock) | (roles.c.until > clock + 2 * lease)
+        free = (roles.c.owner == self._owner) | (roles.c.until <= clock) | (roles.c.until > clock + 2 * self._lease)
         with self._database.write() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=["role"], set_=values, where=free))
-            return connection.execute(select(roles.c.owner).where(roles.c.role == role)).scalar() == owner
+            return connection.execute(select(roles.c.owner).where(this)).scalar() == self._owner
 
-    def yield_role(self, role: str, owner: str) -> None:
-        """Give up a role, so that another replica need not wait for the lease to end."""
-        self._change(update(roles).where(roles.c.role == role, roles.c.owner == owner).values(until=0.0))
+    def close(self) -> None:
+        """Give it up, so that another replica need not wait for the lease to end."""
+        self._change(update(roles).where(roles.c.role == self.name, roles.c.owner == self._owner).values(until=0.0))

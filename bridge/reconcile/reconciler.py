@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
-from uuid import uuid4
 
 from bridge.domain.alert import Alert
 from bridge.domain.alert_state import AlertState
@@ -19,6 +18,7 @@ from bridge.domain.event import status_of
 from bridge.errors import Unanswered
 from bridge.metrics import Metrics
 from bridge.outbox.outbox import Outbox
+from bridge.outbox.status import Role
 from bridge.receivers.alertmanager import Settings
 from bridge.receivers.bigpanda import CREATED_BY
 from bridge.reconcile.alertmanager_client import AlertmanagerApi, Peer, Silence, origin
@@ -79,8 +79,7 @@ class Reconciler(PeriodicThread):
         self._outbox, self._settings, self._reconcile = outbox, settings, settings.reconcile
         self._metrics, self._clock = metrics, clock
         self._api = api or AlertmanagerApi(settings)
-        self._role, self._owner = f"reconciler {settings.source}", uuid4().hex
-        self._lease = 2 * self._reconcile.interval + _LATE
+        self._role = Role(outbox.database, f"reconciler {settings.source}", 2 * settings.reconcile.interval + _LATE)
         self._before: Poll | None = None
         self._had_alerts = False
         self.silenced: Mapping[str, Silence] = {}
@@ -90,7 +89,7 @@ class Reconciler(PeriodicThread):
         """Alertmanager's names for this receiver, as of the last poll; none if nothing is opened."""
         self.status = ReconcilerStatus(interval=self._reconcile.interval)
         self._next_turn = self._next_fetch = clock.steady()
-        super().__init__(self._role, f"Reconciling {settings.source}", self.tick, at_end=self.close)
+        super().__init__(self._role.name, f"Reconciling {settings.source}", self.tick, at_end=self.close)
         for action in ("opened", "closed"):
             metrics.reconciled.labels(settings.source, action)
         metrics.reconcile_failures.labels(settings.source)
@@ -115,7 +114,7 @@ class Reconciler(PeriodicThread):
     def turn(self) -> None:
         """Poll once and apply the corrections of this and the last poll. A no-op if another replica has the role."""
         before, self._before = self._before, None
-        if not self._outbox.status.lead(self._role, self._owner, self._clock.wall(), self._lease):
+        if not self._role.lead(self._clock.wall()):
             self._had_alerts, self.silenced = False, {}
             self.status.since, self.status.last_success, self.status.unanswered = None, None, ""
             return
@@ -253,7 +252,7 @@ class Reconciler(PeriodicThread):
 
     def close(self) -> None:
         """Let another replica take over; close all connections."""
-        self._outbox.status.yield_role(self._role, self._owner)
+        self._role.close()
         for metric in (self._metrics.reconcile_success, self._metrics.silenced_alerts):
             metric.remove(self._settings.source)
         self._api.close()

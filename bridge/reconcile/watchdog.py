@@ -11,18 +11,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from typing import Final
-from uuid import uuid4
 
 from bridge.domain.alert import Alert
 from bridge.domain.event import Status
 from bridge.metrics import Metrics
 from bridge.outbox.outbox import Outbox
-from bridge.outbox.status import Heartbeat
+from bridge.outbox.status import Heartbeat, Role
 from bridge.receivers.alertmanager import Settings
 from bridge.receivers.alertmanager import Watchdog as WatchdogSettings
 from exporter.toolkit.periodic import CLOCK, Clock, PeriodicThread
 
-_ROLE: Final = "watchdog"
 _LONGEST_TICK: Final = 5.0
 """Seconds between two checks."""
 _SHORTEST_TICK: Final = 0.1
@@ -70,11 +68,12 @@ class Watchdog(PeriodicThread):
 
     def __init__(self, outbox: Outbox, watched: Iterable[Settings], metrics: Metrics, *, clock: Clock = CLOCK) -> None:
         """`watched`: all Alertmanager receivers, to end the alarm of one whose watchdog is gone."""
-        self._outbox, self._metrics, self._clock, self._owner = outbox, metrics, clock, uuid4().hex
+        self._outbox, self._metrics, self._clock = outbox, metrics, clock
+        self._role = Role(outbox.database, "watchdog", _LEASE)
         self._watched: dict[str, Settings] = {}
         self._since: dict[str, float] = {}
         self._looked_at, self._offset = clock.steady(), clock.wall() - clock.steady()
-        super().__init__("watchdog", "Watching heartbeats", self.tick, at_end=self.close)
+        super().__init__(self._role.name, "Watching heartbeats", self.tick, at_end=self._role.close)
         self.change(watched)
 
     def change(self, watched: Iterable[Settings]) -> None:
@@ -89,10 +88,6 @@ class Watchdog(PeriodicThread):
         """Seconds between two checks."""
         silences = [found.watchdog.max_silence for found in self._watched.values() if found.watchdog]
         return min(max(min(silences, default=math.inf) / _LOOKS, _SHORTEST_TICK), _LONGEST_TICK)
-
-    def close(self) -> None:
-        """Let another replica take over."""
-        self._outbox.status.yield_role(_ROLE, self._owner)
 
     def tick(self) -> float:
         """Check once; return the seconds until the next check. Raises Unavailable if the database cannot be used."""
@@ -124,7 +119,7 @@ class Watchdog(PeriodicThread):
             else:
                 change = judge(heartbeat, settings, now=now, awake=awake, alarmed=alarmed)
             silent |= change is Change.ALARM or (alarmed and change is None)
-            if change is None or not self._outbox.status.lead(_ROLE, self._owner, now, _LEASE):
+            if change is None or not self._role.lead(now):
                 continue
             if change is Change.ALARM or alarmed:
                 firing = alarm(receiver, key, heartbeat, now)

@@ -15,7 +15,7 @@ from bridge.incidents.follow_up import FollowUp
 from bridge.incidents.silence_plan import Silence, Verb, tagged_key
 from bridge.metrics import Metrics
 from bridge.outbox.outbox import Outbox
-from bridge.outbox.status import OutboxStatus
+from bridge.outbox.status import Role
 from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
 from bridge.receivers.bigpanda import Settings
 from exporter.toolkit.periodic import Clock
@@ -121,7 +121,7 @@ class Bench:
 
     def restart(self):
         """Begin again with nothing but what is stored; the lease of the process before has ended."""
-        self.outbox.status.yield_role(self.incidents._role, self.incidents._owner)
+        self.incidents._role.close()
         self.now += 60
         self.incidents = self.make()
 
@@ -423,7 +423,7 @@ def test_loop_survives_unexpected_errors(bench, caplog, monkeypatch):
     caplog.set_level(logging.WARNING)
     errors = [Unavailable("database: busy"), RuntimeError("odd")]
     acted = threading.Event()
-    lead = OutboxStatus.lead
+    lead = Role.lead
 
     def fail_first(*arguments, **more):
         if errors:
@@ -431,7 +431,7 @@ def test_loop_survives_unexpected_errors(bench, caplog, monkeypatch):
         acted.set()
         return lead(*arguments, **more)
 
-    monkeypatch.setattr(OutboxStatus, "lead", fail_first)
+    monkeypatch.setattr(Role, "lead", fail_first)
     bench.incidents.start()
     while not acted.is_set():
         bench.incidents.wake()

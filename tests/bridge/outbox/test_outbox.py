@@ -15,7 +15,7 @@ from bridge.errors import Unavailable
 from bridge.outbox.outbox import Outbox
 from bridge.outbox.repository import PageRequest
 from bridge.outbox.schema import VERSION
-from bridge.outbox.status import Circuit
+from bridge.outbox.status import Circuit, Role
 from bridge.receivers.alertmanager import Settings
 from exporter.toolkit.config_types import ConfigError
 from tests.database import engine_of
@@ -449,16 +449,17 @@ def test_lease_ends_exactly_at_its_time(outbox, leads):
     if outbox.database.postgresql:
         pytest.skip("leases run on PostgreSQL's own clock, which a test cannot move")
     accept(outbox, alert())
+    first, second, third = (Role(outbox.database, "reconciler", 60.0) for _ in range(3))
 
-    def taken(owner, now):
+    def taken(role, now):
         if leads == "role":
-            return outbox.status.lead("reconciler", owner, now, 60)
+            return role.lead(now)
         return bool(outbox.queue.claim(9, now, 60))
 
-    assert taken("first", T0)
-    assert not taken("second", T0 + 59.9)
-    assert taken("second", T0 + 60)
-    assert taken("third", T0 - 7200)
+    assert taken(first, T0)
+    assert not taken(second, T0 + 59.9)
+    assert taken(second, T0 + 60)
+    assert taken(third, T0 - 7200)
 
 
 def test_destination_is_up_by_default(outbox):
@@ -472,23 +473,25 @@ def test_destination_is_up_by_default(outbox):
 
 def test_a_role_has_one_owner_at_a_time(outbox):
     """The owner may renew; another must wait for the end of the lease, or its release."""
-    assert outbox.status.lead("reconciler", "one", T0, 60.0)
-    assert outbox.status.lead("reconciler", "one", T0 + 1, 60.0)
-    outbox.status.yield_role("reconciler", "two")
-    assert not outbox.status.lead("reconciler", "two", T0 + 2, 60.0)
-    outbox.status.yield_role("reconciler", "one")
-    assert outbox.status.lead("reconciler", "two", T0 + 3, 60.0)
+    one, two = (Role(outbox.database, "reconciler", 60.0) for _ in range(2))
+    assert one.lead(T0)
+    assert one.lead(T0 + 1)
+    two.close()
+    assert not two.lead(T0 + 2)
+    one.close()
+    assert two.lead(T0 + 3)
 
 
 def test_what_a_process_that_is_gone_held_is_free_at_once(outbox):
     """Its events and its roles, unless it may be another replica's."""
     accept(outbox, alert())
     assert claim(outbox)
-    assert outbox.status.lead("reconciler", "gone", T0, 60.0)
+    gone, new = (Role(outbox.database, "reconciler", 60.0) for _ in range(2))
+    assert gone.lead(T0)
     alone = not outbox.database.postgresql
     assert outbox.queue.reclaim() == alone
     assert bool(claim(outbox)) is alone
-    assert outbox.status.lead("reconciler", "new", T0, 60.0) is alone
+    assert new.lead(T0) is alone
 
 
 def test_retention_deletes_only_history_in_batches(outbox):

@@ -14,6 +14,7 @@ from bridge.errors import Unanswered, Unavailable
 from bridge.metrics import Metrics
 from bridge.outbox.alerts import Alerts
 from bridge.outbox.outbox import Outbox
+from bridge.outbox.status import Role
 from bridge.receivers.alertmanager import Settings
 from bridge.reconcile.alertmanager_client import Listed, Peer, Silence
 from bridge.reconcile.reconciler import Reconciler, unquoted
@@ -618,7 +619,7 @@ def test_only_one_replica_polls(bench):
     second.turn()
     second.turn()
     assert (bench.alertmanagers.questions, bench.open()) == (1, ["prod:a"])
-    bench.outbox.status.yield_role("reconciler prod", first._owner)
+    first._role.close()
     assert (first.status.since, second.status.since) == (bench.now, None)
     second.turn()
     first.turn()
@@ -635,7 +636,7 @@ def test_only_the_replica_that_polls_shows_silences(bench):
     bench.alertmanagers.silenced = {"s1": SILENCE}
     bench.alertmanagers.says = [peer(listed("x", "suppressed", silenced_by=("s1",)))]
     first.turn()
-    bench.outbox.status.yield_role("reconciler prod", first._owner)
+    first._role.close()
     second.turn()
     first.turn()
     assert (first.silenced, second.silenced) == ({}, {"prod:x": SILENCE})
@@ -691,7 +692,7 @@ def test_loop_survives_unexpected_errors_and_stops(bench, caplog):
     bench.reconciler.stop(30)
     assert bench.open() == ["prod:x"]
     assert [record.levelno for record in caplog.records if "unexpectedly" in record.message] == [logging.ERROR]
-    assert bench.outbox.status.lead("reconciler prod", "another", bench.now, 1)
+    assert Role(bench.outbox.database, "reconciler prod", 1.0).lead(bench.now)
 
 
 def test_a_receiver_without_reconcile_has_no_reconciler(bench):

@@ -11,7 +11,7 @@ from bridge.domain.notification import Notification
 from bridge.errors import Unavailable
 from bridge.metrics import Metrics
 from bridge.outbox.outbox import Outbox
-from bridge.outbox.status import Heartbeat, OutboxStatus
+from bridge.outbox.status import Heartbeat, OutboxStatus, Role
 from bridge.receivers.alertmanager import Settings
 from bridge.receivers.alertmanager import Watchdog as WatchdogSettings
 from bridge.reconcile.watchdog import Change, Watchdog, judge
@@ -342,8 +342,9 @@ def test_only_one_replica_alerts(bench):
     assert len(bench.events()) == 1
     bench.beat()
     first.tick()
-    first.close()
-    assert bench.outbox.status.lead("watchdog", "another", bench.now, 15.0)
+    first.stop()
+    first.run()
+    assert Role(bench.outbox.database, "watchdog", 15.0).lead(bench.now)
 
 
 def test_removed_watchdog_resolves_its_alert(bench):

@@ -76,13 +76,13 @@ class Incidents(Repository):
         rows = self._rows(query.group_by(incidents.c.environment, status))
         return {(environment, found): number for environment, found, number in rows}
 
-    def due_callbacks(self, source: str, now: float, limit: int = 30) -> list[DueCallback]:
-        """Return the new shares whose callback BigPanda waits for, the oldest first."""
+    def due_callbacks(self, source: str, now: float) -> list[DueCallback]:
+        """Return the new shares whose callback BigPanda waits for, at most 30, the oldest first."""
         # A share from the future means that the clock was set back since.
         now_or_before = (callbacks.c.not_before <= now) | (callbacks.c.asked_at > now)
         due = (callbacks.c.source == source, callbacks.c.state == "waiting", now_or_before)
         query = select(*columns(callbacks, DueCallback)).where(*due)
-        return self._all(query.order_by(callbacks.c.asked_at, callbacks.c.incident).limit(limit), DueCallback)
+        return self._all(query.order_by(callbacks.c.asked_at, callbacks.c.incident).limit(30), DueCallback)
 
     def settle_callback(self, callback: DueCallback, state: str, reason: str, *, now: float, not_before: float) -> None:
         """Record the outcome of a callback (`done`, `dead`, or `waiting` until `not_before`), unless superseded."""

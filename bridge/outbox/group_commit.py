@@ -7,23 +7,23 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from typing import Final
 
 from bridge.domain.notification import Notification, Outcome
 from bridge.errors import Unavailable
 from exporter.toolkit.periodic import PeriodicThread
 
+MOST_ALERTS: Final = 2000
 _log = logging.getLogger(__name__)
 _Pending = tuple[Notification, float, Future[Outcome]]
 
 
 class GroupCommit(PeriodicThread):
-    """Stores webhooks by `store`, which makes a batch durable, all or nothing: of `most_alerts`, or one larger one."""
+    """Stores webhooks by `store`, which makes a batch durable, all or nothing: of `MOST_ALERTS`, or one larger one."""
 
-    def __init__(
-        self, store: Callable[[Sequence[Notification], float], list[Outcome]], *, most_alerts: int = 2000
-    ) -> None:
+    def __init__(self, store: Callable[[Sequence[Notification], float], list[Outcome]]) -> None:
         super().__init__("commit", "Storing webhooks", self._commit_waiting, at_end=self._commit_waiting)
-        self._store, self._most_alerts = store, most_alerts
+        self._store = store
         self._waiting: deque[_Pending] = deque()
 
     def submit(self, notification: Notification, now: float) -> Future[Outcome]:
@@ -44,7 +44,7 @@ class GroupCommit(PeriodicThread):
         while self._waiting:
             batch: list[_Pending] = []
             alerts = 0
-            while self._waiting and (not batch or alerts < self._most_alerts):
+            while self._waiting and (not batch or alerts < MOST_ALERTS):
                 batch.append(self._waiting.popleft())
                 alerts += len(batch[-1][0].alerts)
             self._commit(batch)

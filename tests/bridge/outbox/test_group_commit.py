@@ -166,10 +166,11 @@ def test_sender_that_is_gone_does_not_harm_the_others(running):
 
 
 @pytest.mark.parametrize(("most", "batches"), [(0, [1, 1, 1]), (3, [2, 1])])
-def test_batch_size_is_bounded(most, batches):
+def test_batch_size_is_bounded(most, batches, monkeypatch):
     """No webhook waits for an endless transaction, however many alerts those before it have."""
+    monkeypatch.setattr("bridge.outbox.group_commit.MOST_ALERTS", most)
     store = Store()
-    commits = GroupCommit(store.accept, most_alerts=most)
+    commits = GroupCommit(store.accept)
     waiting = [commits.submit(replace(notification(), alerts=(alert_at(0.0),) * 2), 0.0) for _ in range(3)]
     commits.start()
     assert [one.result(30).queued for one in waiting] == [1, 1, 1]

@@ -3,7 +3,7 @@
 import json
 import time
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from bridge.delivery.answers import judge
 from bridge.errors import Transient
@@ -14,8 +14,6 @@ from exporter.toolkit.http_connection import HttpResponse
 from exporter.toolkit.http_errors import HttpError
 from exporter.toolkit.http_settings import HttpClientSettings
 from exporter.toolkit.text import valid_json
-
-_REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}".encode()
 
 
 class HttpApi:
@@ -48,8 +46,8 @@ class HttpApi:
             answer = self._client.request(method, url, headers=headers, body=body, repeatable=repeatable)
         except HttpError as error:
             raise Transient(str(error)) from None
-        # Here, for everyone who stores it: no database takes a lone surrogate, and PostgreSQL no NUL.
-        return replace(answer, body=valid_json(answer.body).replace(b"\0", _REPLACEMENT))
+        # Here, for everyone who stores it: no database takes a lone surrogate, and PostgreSQL no NUL. U+FFFD instead.
+        return replace(answer, body=valid_json(answer.body).replace(b"\0", "\ufffd".encode()))
 
     def close(self) -> None:
         """Close all connections."""

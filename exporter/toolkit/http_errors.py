@@ -102,9 +102,9 @@ def translated(error: Exception) -> HttpError:  # noqa: PLR0911  one for each ca
         if isinstance(cause, urllib3.TimeoutError | TimeoutError) and not isinstance(cause, urllib3.NewConnectionError):
             return TimedOut("no complete response in time")
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return TlsFailed(f"the server's certificate is not trusted: {cause.verify_message}")
+            return TlsFailed(f"{where}the server's certificate is not trusted: {cause.verify_message}")
         if isinstance(cause, ssl.SSLError) and cause.reason:
-            return TlsFailed(f"TLS handshake failed: {cause.reason.replace('_', ' ').lower()}")
+            return TlsFailed(f"{where}TLS handshake failed: {cause.reason.replace('_', ' ').lower()}")
         if isinstance(cause, socket.gaierror):
             return ConnectFailed(f"{where}the name does not resolve")
         if isinstance(cause, OSError) and cause.errno in _UNREACHED:

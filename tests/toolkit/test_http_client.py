@@ -580,7 +580,10 @@ def test_a_proxy_may_speak_tls_itself(authority, ca_file):
         with client(proxy_url=Secret(address), ca_file=str(ca_file)) as one:
             assert one.request("GET", "http://vendor.invalid/x").body == b"forwarded"
         with client(proxy_url=Secret(address)) as one:
-            assert isinstance(failure(one, "http://vendor.invalid/x"), TlsFailed)
+            untrusted = "the server's certificate is not trusted: unable to get local issuer certificate"
+            for url in ("http://vendor.invalid/x", "https://vendor.invalid/x"):
+                error = failure(one, url)
+                assert (type(error), str(error)) == (TlsFailed, f"cannot reach the proxy: {untrusted}")
         with client(proxy_url=Secret(address.replace(SECRET, "no")), ca_file=str(ca_file)) as one:
             assert str(failure(one, "https://vendor.invalid/x")) == "the proxy refuses to connect (407)"
 

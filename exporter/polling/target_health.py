@@ -56,7 +56,7 @@ def failing(target: Target, max_age: float, now: float) -> str:
     if pause and expires is not None and pause.until > expires:
         return f"requests are paused ({pause.reason}) for longer than max_age: series are withdrawn meanwhile"
     if expires is not None and now > expires:
-        return f"no status was read for {max_age:g} s (max_age): series are withdrawn"
+        return f"the oldest status is over {max_age:g} s old (max_age): series are withdrawn"
     # A single monitor or environment may fail for long without failing the target; a whole endpoint may not.
     for each in target.backoffs.values():
         if now - max(each.failing_since, target.endpoints.get(each.endpoint, 0.0)) > max_age:

@@ -60,7 +60,7 @@ def backoff(reason, since, message="/x: it fails"):
         (target(knowledge=Known(as_of=NOW - 300)), ""),
         (
             target(knowledge=Known(as_of=NOW - 301)),
-            "no status was read for 300 s (max_age): series are withdrawn",
+            "the oldest status is over 300 s old (max_age): series are withdrawn",
         ),
     ],
     ids=[

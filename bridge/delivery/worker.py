@@ -184,32 +184,27 @@ class Delivery(PeriodicThread):
 
     def _failed(self, request: list[ClaimedEvent], error: DeliveryError, circuit: Circuit) -> None:
         """Send a request that was neither accepted nor rejected again, when the destination may take it."""
-        now, ids = self._clock.wall(), [one.id for one in request]
-        poison = self._isolation.is_poison(request[0].id)
-        failures = request[0].attempts if poison else circuit.failures + 1
+        now, reason, stopped = self._clock.wall(), str(error), isinstance(error, Stopped)
+        # A poison event waits alone; otherwise all events wait for the destination.
+        alone = self._isolation.is_poison(request[0].id) and not stopped
+        failures = request[0].attempts if alone else circuit.failures + 1
         at = retry_at(error, failures, now, self._clock.chance())
-        if isinstance(error, Stopped):
+        self._pending_writes.append(lambda: self._outbox.queue.postpone(request, at if alone else now, reason))
+        self._metrics.deliveries.labels("destination_down" if stopped else "retry").inc(len(request))
+        if alone:
+            return
+        if stopped:
             self._isolation = replace(self._isolation, width=1)
-            self._postpone(request, now, error, "destination_down")
-            self._down(failures, now, at, str(error), logging.ERROR)
-        elif poison:
-            self._postpone(request, at, error, "retry")
-        else:
-            # Too high a rate, or an outage, says nothing about the events that happened to be in flight.
-            if error.status != _TOO_MUCH:
-                blamed = error.status == _STUMBLED or failures > _PATIENCE
-                self._isolation = self._isolation.failed(ids, blamed=blamed)
-            self._postpone(request, now, error, "retry")
-            self._down(failures, now, at, str(error), logging.WARNING)
+        # Too high a rate, or an outage, says nothing about the events that happened to be in flight.
+        elif error.status != _TOO_MUCH:
+            blamed = error.status == _STUMBLED or failures > _PATIENCE
+            self._isolation = self._isolation.failed([one.id for one in request], blamed=blamed)
+        self._down(Circuit(up=False, failures=failures, opened_at=now, not_before=at, reason=reason), stopped=stopped)
 
-    def _postpone(self, request: list[ClaimedEvent], not_before: float, error: DeliveryError, outcome: str) -> None:
-        self._pending_writes.append(lambda: self._outbox.queue.postpone(request, not_before, str(error)))
-        self._metrics.deliveries.labels(outcome).inc(len(request))
-
-    def _down(self, failures: int, now: float, until: float, reason: str, level: int) -> None:
-        circuit = Circuit(up=False, failures=failures, opened_at=now, not_before=until, reason=reason)
+    def _down(self, circuit: Circuit, *, stopped: bool) -> None:
         self._metrics.destination_up.set(0)
-        self.conditions.report("destination", f"BigPanda unavailable, queueing events: {reason}", level)
+        level = logging.ERROR if stopped else logging.WARNING
+        self.conditions.report("destination", f"BigPanda unavailable, queueing events: {circuit.reason}", level)
         self._pending_writes.append(lambda: self._outbox.status.set_destination(self._name, circuit))
 
     def _up(self, circuit: Circuit) -> None:

@@ -479,6 +479,20 @@ def test_event_that_fails_every_request_is_isolated(scene, error, seconds):
     assert "prod:bad" in scene.panda.names()
 
 
+def test_failures_of_a_destination_do_not_include_those_of_an_isolated_event(scene):
+    """The page says how often it failed in a row, not how often that event did."""
+    bad = lambda events: any(event["incident_identifier"] == "prod:bad" for event in events)  # noqa: E731
+    scene.panda.mood = refuse(Transient("500", status=500), bad)
+    scene.accept("bad", severity="critical")
+    scene.accept(*range(20))
+    scene.live(600)
+    assert len(scene.panda.accepted) == 20
+    scene.panda.mood = refuse(Stopped("BigPanda answered 401", status=401))
+    scene.live(35)
+    circuit = scene.outbox.status.circuit(scene.config.destination)
+    assert (circuit.up, circuit.failures) == (False, 1)
+
+
 def test_too_high_a_rate_blames_no_event(scene):
     """After any number of 429s all of them are sent together again."""
     scene.panda.mood = refuse(Transient("429", status=429))

@@ -5,6 +5,7 @@ Only the methods that asyncio and httptools call on uvicorn's protocol class are
 
 import asyncio
 import socket
+import ssl
 import time
 from itertools import chain, takewhile
 from math import inf
@@ -36,6 +37,7 @@ HEADERS = 100
 """Headers of a request, as most servers allow: short ones take ten times their size in memory."""
 PIPELINED = 100
 """Pipelined requests that may wait for an earlier one's response: each takes a hundred times its size in memory."""
+_NO_CERTIFICATE = {"PEER_DID_NOT_RETURN_A_CERTIFICATE", "CERTIFICATE_VERIFY_FAILED"}
 
 
 class Connections:
@@ -114,7 +116,10 @@ class Connection(HttpToolsProtocol):
             await self.loop.connect_accepted_socket(
                 lambda: self, sock, ssl=context, ssl_handshake_timeout=HANDSHAKE if context else None
             )
-        except (OSError, asyncio.CancelledError):  # raised by ssl and timeouts too: the client's problem
+        except (OSError, asyncio.CancelledError) as error:  # the client's problem; one that sends nothing is no news
+            if isinstance(error, ssl.SSLError):
+                status = 403 if error.reason in _NO_CERTIFICATE else 400
+                self._note(status, f"TLS handshake failed: {str(error.reason).lower().replace('_', ' ')}")
             self.registry.remove(self)
             sock.close()
 

@@ -655,15 +655,21 @@ def test_silent_tls_clients_do_not_block_others(serve, get, secure):
 
 
 def test_client_without_a_certificate_is_rejected(serve, get, secure, tmp_path, capfd):
-    """If the web config requires one; nothing is printed about it."""
+    """If the web config requires one, as is one without TLS; both are counted, with the reason, and not printed."""
     access, context = secure
-    address = serve(access).addresses[0]
+    served = serve(access)
+    address = served.addresses[0]
+    socket.create_connection(address, 30).close()  # a load balancer's check is not
     stranger = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
     with pytest.raises(OSError, match=r"(?i)certificate.required|reset|EOF|closed|broken pipe"):
         get(address, context=stranger)
     with pytest.raises((OSError, http.client.HTTPException)):
         get(address)
     assert get(address, context=context) == (200, b"hello")
+    assert [(refusal.reason, refusal.message) for refusal in served.refusals] == [
+        ("unauthorized", "TLS handshake failed: peer did not return a certificate"),
+        ("malformed", "TLS handshake failed: http request"),
+    ]
     assert capfd.readouterr().err == ""
 
 

@@ -118,8 +118,10 @@ class Queue(Repository):
         Another replica may have sent them to another one already.
         """
         of = alert_states.c
-        these = update(alert_states).where(self._database.among(of.key, keys), of.destination == destination)
-        self._change(these.values(destination=_NOWHERE))
+        with self._database.write() as connection:
+            for key in sorted(keys):  # lock in the same order as ingest, to avoid deadlocks
+                this = (of.key == key, of.destination == destination)
+                connection.execute(update(alert_states).where(*this).values(destination=_NOWHERE))
 
     def set_app_key(self, receiver: str, source: str, app_key: str, destination: str) -> None:
         """Queue a receiver's events under another app key, but not resolutions of alerts open under the former one."""

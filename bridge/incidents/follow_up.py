@@ -119,7 +119,8 @@ class FollowUp(PeriodicThread):
         due = {
             key: updated_at
             for record in incidents
-            if record.closed_at is not None and now - record.closed_at >= self._settings.reopen_after
+            # One closed in the future was closed before the clock was set back.
+            if record.closed_at is not None and not 0 <= now - record.closed_at < self._settings.reopen_after
             for key, updated_at in record.closed_manually.items()
             if key not in elsewhere
         }

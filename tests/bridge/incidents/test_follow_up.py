@@ -388,6 +388,18 @@ def test_manually_closed_incident_is_reopened_only_after_reopen_after(bench):
     assert bench.deliver() == []
 
 
+def test_clock_that_was_ahead_delays_no_reopening(bench):
+    """An incident that seems to have been closed in the future was closed before the clock was set back."""
+    bench.fires("a")
+    bench.deliver()
+    bench.webhook()
+    bench.now += 60
+    bench.webhook(active=False)
+    bench.now -= 3600
+    bench.turn(0)
+    assert bench.deliver() == [("prod:a", "critical")]
+
+
 def test_alert_that_changed_since_is_not_resent(bench):
     """It ended and fired again: BigPanda has the new event."""
     bench.fires("a")

@@ -15,16 +15,10 @@ from wsgiref.types import WSGIApplication
 
 import requests
 
-from bridge.domain.notification import Outcome
-from bridge.metrics import Metrics
-from bridge.receivers import alertmanager
-from bridge.web.application import create_app
-from bridge.web.webhooks import Webhooks
 from exporter.toolkit.front import Front, Lane, Route
 from exporter.toolkit.server import HttpServer
 from exporter.toolkit.web_config import WebConfigFile
 from exporter.toolkit.wsgi import call
-from tests.bridge.serving import current_of, settled
 
 
 def serve(port: str, application: WSGIApplication, lane: Lane = Lane.POOL) -> None:
@@ -49,12 +43,10 @@ def destination(port: str, seconds: str) -> None:
 
 
 def unstored(port: str) -> None:
-    """Serve the receiver routes themselves, as `bridge.app` wires them, with a store that forgets."""
-    settings = alertmanager.Settings.model_validate({"receiver": "alertmanager", "source": "prod"})
-    accept = lambda notification, now: settled(lambda: Outcome(queued=len(notification.alerts)))  # noqa: E731
-    current = current_of(settings)
-    webhooks = Webhooks(lambda: current, accept, Metrics())
-    serve(port, create_app([webhooks.blueprint()]), Lane.BRIEF)
+    """Serve the receiver routes themselves."""
+    from tests.bench.unstored import application  # noqa: PLC0415  the bridge takes half a second to import
+
+    serve(port, application(), Lane.BRIEF)
 
 
 def relay(port: str, url: str, threads: str) -> None:

@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from exporter.toolkit.refusals import Refusal, Refusals
-from exporter.toolkit.request_heads import problem_of
+from exporter.toolkit.request_heads import problem_of, without_offer
 from exporter.toolkit.web_config import WebConfigFile
 
 EXTENSION = "vendorwatch.connection"
@@ -146,7 +146,8 @@ class Connection(HttpToolsProtocol):
                 self.parser.feed_data(data)
                 break
             except HttpParserUpgrade as offer:  # ignored: a parser reads the request again as if it made none
-                data = self._head_without_offer() + data[offer.args[0] :]
+                method, version = self.parser.get_method(), self.parser.get_http_version()
+                data = without_offer(method, self.url, version, self.headers) + data[offer.args[0] :]
                 self.parser = HttpRequestParser(self)  # the old one reads nothing after `Connection: close`
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
             except HttpParserError:
@@ -238,13 +239,6 @@ class Connection(HttpToolsProtocol):
         self._is_deaf = True
         if self._last_to_answer() is None:
             self._end_with_refusal()
-
-    def _head_without_offer(self) -> bytes:
-        """Return the head without its offer of another protocol: the parser leaves the request's body to that."""
-        version = self.parser.get_http_version().encode()
-        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
-        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
-        return b"\r\n".join([*lines, b"", b""])
 
     def _stop_parser(self, status: int, message: str) -> NoReturn:
         """Reject the head that is being parsed. The parser stops at any exception."""

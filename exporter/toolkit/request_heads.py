@@ -1,4 +1,7 @@
-"""Heads that the parser accepts and that are rejected: another parser may find the end of the request elsewhere."""
+"""Heads that the parser accepts and that are not taken as they are.
+
+The end of the request would be ambiguous, or its body be taken for that of another protocol.
+"""
 
 import re
 
@@ -25,3 +28,10 @@ def problem_of(version: str, headers: Headers) -> str:
     if len(lengths) > 1 or (lengths and not _LENGTH.fullmatch(lengths[0])):
         return "invalid Content-Length header"
     return ""
+
+
+def without_offer(method: bytes, target: bytes, version: str, headers: Headers) -> bytes:
+    """Return a head without its offer of another protocol: the parser leaves the request's body to that."""
+    lines = [b"%b %b HTTP/%b" % (method, target, version.encode())]
+    lines += [b"%b: %b" % header for header in headers if header[0] != b"upgrade"]
+    return b"\r\n".join([*lines, b"", b""])

@@ -199,13 +199,11 @@ class Delivery(PeriodicThread):
         elif error.status != _TOO_MUCH:
             blamed = error.status == _STUMBLED or failures > _PATIENCE
             self._isolation = self._isolation.failed([one.id for one in request], blamed=blamed)
-        self._down(Circuit(up=False, failures=failures, opened_at=now, not_before=at, reason=reason), stopped=stopped)
-
-    def _down(self, circuit: Circuit, *, stopped: bool) -> None:
+        down = Circuit(up=False, failures=failures, opened_at=now, not_before=at, reason=reason)
         self._metrics.destination_up.set(0)
         level = logging.ERROR if stopped else logging.WARNING
-        self.conditions.report("destination", f"BigPanda unavailable, queueing events: {circuit.reason}", level)
-        self._pending_writes.append(lambda: self._outbox.status.set_destination(self._name, circuit))
+        self.conditions.report("destination", f"BigPanda unavailable, queueing events: {reason}", level)
+        self._pending_writes.append(lambda: self._outbox.status.set_destination(self._name, down))
 
     def _up(self, circuit: Circuit) -> None:
         self._metrics.destination_up.set(1)

@@ -46,6 +46,8 @@ class Collector:
 
     def requests(self, knowledge, now, failing):
         self.fail("requests")
+        if not self.every:
+            return
         due = 0.0 if knowledge.as_of is None else knowledge.as_of + self.every
         yield Get(endpoint="/status", reason=Reason.STATUS, due=due, every=self.every, path="/status")
         for name in self.details:
@@ -433,6 +435,22 @@ def test_nothing_happens_until_a_request_is_due(started, waits):
     time.sleep(0.2)
     assert len(waits) - rested < 5
     assert poller.health().success
+
+
+def test_target_that_wants_nothing_is_not_too_old(started):
+    """Such as an `endpoints_file` whose last endpoint was removed; it goes on when there is one again."""
+    collector = Collector(details=("d",))
+    poller = started(collector, max_age=0.3)
+    eventually(lambda: poller.health().oldest_value)
+    collector.every = 0
+    poller.wake()
+    eventually(lambda: poller.health().last_success is None)
+    time.sleep(0.4)
+    health = poller.health()
+    assert (health.success, health.reason, health.oldest_value, health.series) == (True, "", None, 0)
+    collector.every = 0.05
+    poller.wake()
+    eventually(lambda: poller.health().last_success)
 
 
 def test_targets_start_one_after_another_within_a_second(started, waits):

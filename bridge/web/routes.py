@@ -20,6 +20,8 @@ def route(path: str, receivers: Mapping[tuple[str, str], ReceiverSettings], max_
             rest = "/data/v2/alerts"
         case ["webhooks", *_]:
             return Route(path=path, missing="not found")
+        case ["-", "reload"] if path != "/-/reload":  # which a proxy may forbid, and let this one pass
+            return Route(path=path, missing="not found")
         case _:
             return management.route(f"/{'/'.join(parts)}", Lane.SIDE) or Route(path=path)
     settings = receivers.get((receiver, source))

@@ -63,7 +63,7 @@ def test_path_determines_limits_and_credentials():
     assert found.admits([(b"authorization", b"Bearer Tok 1")], b"")
     assert not found.admits([], b"")
     assert route("/webhooks/alertmanager/bare", receivers, 7).admits is None
-    served = [route(path, receivers, 7) for path in ("/-/healthy", "/metrics/", "/-/ready", "//-/reload", "/")]
+    served = [route(path, receivers, 7) for path in ("/-/healthy", "/metrics/", "/-/ready", "/-/reload", "/")]
     assert [(each.path, each.methods, each.lane) for each in served] == [
         ("/-/healthy", ("GET", "HEAD"), Lane.LOOP),
         ("/metrics", ("GET", "HEAD"), Lane.SIDE),
@@ -73,3 +73,9 @@ def test_path_determines_limits_and_credentials():
     ]
     for path in ("/webhooks", "/webhooks/alertmanager", "/webhooks/alertmanager/other", "/webhooks/a/b/c"):
         assert route(path, receivers, 7).missing
+
+
+@pytest.mark.parametrize("path", ["//-/reload", "/-//reload", "/-/reload/"])
+def test_reload_has_one_path(path):
+    """A proxy that forbids it would let the others pass."""
+    assert route(path, {}, 7).missing == "not found"

@@ -104,14 +104,14 @@ class Delivery(PeriodicThread):
     def _deliver(self) -> float:
         now, steady = self._clock.wall(), self._clock.steady()
         step, self._offset = now - steady - self._offset, now - steady
-        if abs(step) > _CLOCK_STEP:
+        if stepped := abs(step) > _CLOCK_STEP:
             _log.warning("System clock stepped %s by %.0f seconds", "back" if step < 0 else "ahead", abs(step))
         if rest := self._limiter.wait(steady, len(self._requests[0]) if self._requests else None):
             return rest
         circuit = self._outbox.status.circuit(self._name)
         if circuit.up:
             self._up(circuit)  # also for a replica that has had no event since another one found BigPanda available
-        if rest := closed_for(circuit, now):
+        if not stepped and (rest := closed_for(circuit, now)):  # a pause by the former clock would end late
             self._metrics.destination_up.set(0)
             self._give_back()
             return rest

@@ -853,6 +853,18 @@ def test_a_circuit_is_open_until_its_time(not_before, rest):
     assert closed_for(Circuit(up=False, opened_at=1001.0, not_before=not_before), 1000.0) == 0
 
 
+def test_clock_set_back_during_a_pause_does_not_prolong_it(scene):
+    """No webhook wakes the thread meanwhile, so it notices only at the end of the pause."""
+    scene.panda.mood = refuse(Stopped("BigPanda answered 401", status=401))
+    scene.accept("a")
+    scene.live(2)
+    scene.panda.mood = lambda events: "accepted"
+    scene.clock.set_back = 30.0
+    scene.clock.now += 60.0
+    scene.live(1)
+    assert scene.panda.names() == ["prod:a"]
+
+
 @pytest.mark.parametrize("back", [3.0, 30.0, 3600.0, 86400.0])
 def test_clock_set_back_delays_nothing(scene, caplog, back):
     """Neither the pause of a destination nor a retry; the step is logged, a drift of less than two seconds is not."""

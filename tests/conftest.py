@@ -16,6 +16,7 @@ TOGETHER = {
     "replicas": "replicas",
     "postgresql_cluster": "cluster",
     "browser": "browser",
+    "besieged": "besieged",
     "sdk": "sdk",
     "shared_alerting": "alertmanager",
     "day": "vigilmon",

@@ -11,7 +11,20 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.system.bridging import BEARER, RECEIVER, SOURCE, TOKEN, WEBHOOK, Sender, alert, dead_letters, post, webhook
+from tests.store import Store
+from tests.system.bridging import (
+    BEARER,
+    RECEIVER,
+    SOURCE,
+    TOKEN,
+    WEBHOOK,
+    Sender,
+    Station,
+    alert,
+    dead_letters,
+    post,
+    webhook,
+)
 from tests.system.running import PATIENCE, until
 
 pytestmark = pytest.mark.system
@@ -22,16 +35,53 @@ GOOD = json.dumps(webhook([alert("good", "critical")])).encode()
 TAG = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
+@contextlib.contextmanager
+def besieging(folder):
+    """Give a station, and a bridge that takes up to `MOST` bytes."""
+    station = Station(folder)
+    with station.sandbox:
+        station.configure(max_body="50MB", receivers=[RECEIVER])
+        with station.bridge() as running:
+            yield station, running
+
+
+def unharmed(station, bridge, pid):
+    """See that it is the same process, has no traceback in its log, and takes a fresh alert."""
+    assert (bridge.pid, bridge.running) == (pid, True)
+    assert "Traceback" not in bridge.log.read_text()
+    station.fresh(bridge.url)
+
+
+@pytest.fixture(scope="module")
+def besieged(tmp_path_factory):
+    """Run one bridge, to which all come."""
+    with besieging(tmp_path_factory.mktemp("besieged")) as found:
+        yield found
+
+
 @pytest.fixture
-def bridge(station, started):
-    """Start a bridge; afterwards it is the same process, has no traceback in its log, and takes a fresh alert."""
-    station.configure(max_body="50MB", receivers=[RECEIVER])
-    running = started(station.bridge())
+def station(besieged):
+    return besieged[0]
+
+
+@pytest.fixture
+def bridge(besieged, logged):
+    """Give the bridge; afterwards it is unharmed."""
+    station, running = besieged
+    logged([running])
     pid = running.pid
     yield running
-    assert (running.pid, running.running) == (pid, True)
-    assert "Traceback" not in running.log.read_text()
-    station.fresh(running.url)
+    unharmed(station, running, pid)
+
+
+def quarantined(station, bridge):
+    """Return how many bodies are in quarantine; the metric, which is cached, comes to say the same."""
+    store = Store(station.database)
+    count = len(store.quarantine.oldest())
+    store.close()
+    said = f"vendorwatch_bridge_quarantined_bodies {count}.0\n"
+    until("the metric says how many", lambda: said in bridge.get("/metrics").text)
+    return count
 
 
 def send(bridge, body, path=WEBHOOK, **headers) -> int:
@@ -57,10 +107,11 @@ BROKEN = {
 }
 
 
-def test_unreadable_bodies_are_answered_400_and_quarantined(bridge):
+def test_unreadable_bodies_are_answered_400_and_quarantined(station, bridge):
     """Each body that can never be read is kept."""
+    before = quarantined(station, bridge)
     assert {name: send(bridge, body) for name, body in BROKEN.items()} == dict.fromkeys(BROKEN, 400)
-    assert f"vendorwatch_bridge_quarantined_bodies {len(BROKEN)}.0" in bridge.get("/metrics").text
+    assert quarantined(station, bridge) == before + len(BROKEN)
 
 
 def test_rejected_requests_have_their_status_codes(bridge):
@@ -118,11 +169,12 @@ def test_strange_labels_do_not_change_the_event(station, bridge):
     found = alert("strange", "critical")
     found["labels"] |= labels
     found["annotations"] = {"description": "d" * 5000, "status": "ok", "größe": "y" * 5000}
+    before = len(station.events)
     assert send(bridge, json.dumps(webhook([found])).encode()) == 200
     station.ledger.note(f"{SOURCE}:strange", "critical")
     station.settle()
 
-    (event,) = station.events
+    (event,) = station.events[before:]
     assert (event["status"], event["label_status"], event["label_app_key"]) == ("critical", "ok", "stolen")
     assert event["incident_identifier"] == f"{SOURCE}:strange"
     assert [name for name in event if not TAG.fullmatch(name)] == []
@@ -159,7 +211,7 @@ def _sound(body) -> bool:
 
 def test_wrong_types_and_missing_members(station, bridge):
     """A missing member or one of another type is answered 200 or 400, and every event is valid for BigPanda."""
-    chance = random.Random(7)
+    chance, before = random.Random(7), len(station.events)
     statuses = {send(bridge, json.dumps(mutated(chance, number)).encode()) for number in range(300)}
     assert statuses == {200, 400}
     page = bridge.get("/metrics").text
@@ -168,7 +220,7 @@ def test_wrong_types_and_missing_members(station, bridge):
         "nothing waits", lambda: 'vendorwatch_bridge_outbox_events{state="waiting"} 0.0' in bridge.get("/metrics").text
     )
     assert dead_letters(station) == {}
-    for event in station.events:
+    for event in station.events[before:]:
         station.ledger.note(event["incident_identifier"], event["status"])
 
 
@@ -176,11 +228,12 @@ def test_one_bad_alert_is_quarantined_alone(station, bridge):
     """The other alerts of the webhook are delivered."""
     neighbours = [alert(f"n{number}", "critical") for number in range(10)]
     bad = [None, 5, {}, {"status": "firing"}, alert("x", "critical") | {"labels": [], "fingerprint": None}]
+    before = quarantined(station, bridge)
     assert send(bridge, json.dumps(webhook([*neighbours[:5], *bad, *neighbours[5:]])).encode()) == 200
     for one in neighbours:
         station.ledger.note(f"{SOURCE}:{one['fingerprint']}", "critical")
     station.settle()
-    assert f"vendorwatch_bridge_quarantined_bodies {len(bad)}.0" in bridge.get("/metrics").text
+    assert quarantined(station, bridge) == before + len(bad)
 
 
 def test_forty_megabyte_webhook_is_accepted(station, bridge):
@@ -223,15 +276,18 @@ ENDS = {b"[": b"]}", b'"': b'"}}]}'}
 
 
 @pytest.mark.slow
-def test_no_webhook_needs_more_than_256_megabytes(station, bridge):
-    """One bridge's peak memory counts, whether a webhook is accepted or rejected; after each it takes a fresh alert."""
-    for name, (head, piece, count) in FILLED.items():
-        body = head + (piece * count).rstrip(b",") + ENDS[head[-1:]]
-        assert len(body) < MOST
-        assert send(bridge, body) in {200, 400}, name
-        station.fresh(bridge.url)
-        status = Path(f"/proc/{bridge.pid}/status").read_text()
-        assert int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) < 256 * 1024, name
+def test_no_webhook_needs_more_than_256_megabytes(tmp_path, logged):
+    """The peak memory of a fresh bridge counts, whether a webhook is accepted or rejected; each leaves it unharmed."""
+    with besieging(tmp_path) as (station, bridge):
+        logged([bridge])
+        pid = bridge.pid
+        for name, (head, piece, count) in FILLED.items():
+            body = head + (piece * count).rstrip(b",") + ENDS[head[-1:]]
+            assert len(body) < MOST
+            assert send(bridge, body) in {200, 400}, name
+            unharmed(station, bridge, pid)
+            status = Path(f"/proc/{pid}/status").read_text()
+            assert int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) < 256 * 1024, name
 
 
 def test_chunked_and_slow_bodies_are_accepted(station, bridge):

@@ -111,7 +111,9 @@ def _context(request: Probe, ca_file: str | None, shown: Handshake, hello: Hello
         except SSL.Error:
             shown.unreadable.append("ca_file")
     elif system.cafile or system.capath:
-        context.load_verify_locations(system.cafile, system.capath)
+        for file, folder in ((system.cafile, None), (None, system.capath)):
+            with suppress(SSL.Error):  # there is none, or no root in it: the API client trusts those of the other
+                context.load_verify_locations(file, folder)
     else:
         context.set_default_verify_paths()
     if request.client_certificate:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
+from OpenSSL.crypto import X509
 
 from exporter.collectors.contract import PROBE_FAILURES, Certificate, Probe, Reason, TlsEndpoint
 from exporter.fetch import tls_handshake
@@ -181,6 +182,29 @@ def test_system_roots_are_used_without_ca_file(monkeypatch, roots):
     with serving(showing(issued())) as port:
         assert probe(asked(port), NOW, 30.0, None).reason == "untrusted"
         monkeypatch.setenv("SSL_CERT_FILE", roots)
+        assert probe(asked(port), NOW, 30.0, None).valid is True
+
+
+@pytest.mark.parametrize("content", ["", "no certificate"])
+def test_certificate_is_read_without_any_system_root(monkeypatch, tmp_path, content):
+    """As in a container whose file of roots is empty: for the API client every certificate is untrusted, too."""
+    (tmp_path / "ca.pem").write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    leaf = issued()
+    with serving(showing(leaf)) as port:
+        seen = probe(asked(port), NOW, 30.0, None)
+    assert (seen.valid, seen.reason, seen.seen) == (False, "untrusted", True)
+
+
+def test_roots_of_the_systems_folder_are_used_if_its_file_has_none(monkeypatch, tmp_path, roots):
+    """As for API requests; OpenSSL finds a root there by the hash of its name."""
+    pem = Path(roots).read_bytes()
+    name = X509.from_cryptography(x509.load_pem_x509_certificate(pem)).subject_name_hash()
+    (tmp_path / f"{name:08x}.0").write_bytes(pem)
+    (tmp_path / "empty.pem").touch()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "empty.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    with serving(showing(issued())) as port:
         assert probe(asked(port), NOW, 30.0, None).valid is True
 
 

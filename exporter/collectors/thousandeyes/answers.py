@@ -68,8 +68,7 @@ def read_alerts(body: bytes) -> AlertPage:
     """Read a page of `/alerts`. Raises Malformed without a list of alerts."""
     document = read_object(body)
     alerts = tuple(_alert(row) for row in read_rows(document, "alerts"))
-    links = document.get("_links")
-    if not links or (isinstance(links, dict) and not links.get("next")):
+    if not goes_on(document):
         return AlertPage(alerts, None)
     try:
         # Take only the cursor from the link, which may name any host.
@@ -77,6 +76,12 @@ def read_alerts(body: bytes) -> AlertPage:
     except ValueError:
         cursor = None
     return AlertPage(alerts, cursor, broken=cursor is None)
+
+
+def goes_on(document: dict[str, Any]) -> bool:
+    """Return whether a list has a further page, even if the link to it cannot be read."""
+    links = document.get("_links")
+    return bool(links.get("next") if isinstance(links, dict) else links)
 
 
 def read_rules(body: bytes) -> dict[str, str]:

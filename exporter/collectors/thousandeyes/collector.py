@@ -5,12 +5,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from exporter.collectors.contract import UNSEEN, Figure, Get, Request, Response
+from exporter.collectors.lenient_json import read_object
 from exporter.collectors.parts import furthest
 from exporter.metrics.families import Family, Metric, Sample, gauge
 from exporter.toolkit.text import counted, named
 
 from . import rotation
-from .answers import SEVERITIES, UNKNOWN, read_alerts, read_rules, read_tests
+from .answers import SEVERITIES, UNKNOWN, goes_on, read_alerts, read_rules, read_tests
 from .config import Settings
 from .knowledge import RULES, TESTS, Group, Knowledge, Reading, unless_emptied, with_page, with_reading
 from .readings import LISTS, RESULTS, read_results
@@ -126,7 +127,7 @@ class Collector:
         if response.status in UNSEEN:
             reading = Reading(at, denied=True)
         elif kind in LISTS:
-            reading = Reading(at, tuple(LISTS[kind][1](body)))
+            reading = Reading(at, tuple(LISTS[kind][1](body)), truncated=goes_on(read_object(body)))
         else:
             # BGP's rounds take 15 minutes, all others their test's interval, which is known if it is listed.
             is_known = kind != "bgp" and test in group.tests

@@ -642,6 +642,15 @@ def test_agents_have_names_and_are_withdrawn_when_old():
     assert samples(collector, later, "thousandeyes_agent_online", START + 1801) != {}
 
 
+@pytest.mark.parametrize("link", [{"href": "?cursor=b"}, "?cursor=b", [{"href": None}]])
+def test_agents_on_further_pages_are_truncated(link):
+    """Only the first page is requested: those that are missing must not go unnoticed."""
+    collector = Collector(settings())
+    known = polled(collector, collector.start(), "/agents", AGENTS | {"_links": {"next": link}})
+    assert known.truncated
+    assert not polled(collector, known, "/agents", AGENTS | {"_links": {"self": link}}).truncated
+
+
 def test_members_of_a_cluster_are_agents():
     """The vendor gives no state to a cluster, only to its members, and lists them only if asked to."""
     collector = Collector(settings(agents=True))

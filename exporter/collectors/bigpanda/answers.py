@@ -79,7 +79,8 @@ def read_plans(body: bytes) -> tuple[int, int | None]:
     document = read_json(body)
     members = {"items": document} if isinstance(document, list) else document if isinstance(document, dict) else {}
     total = count_of(members.get("total"))
-    listed = next((value for value in members.values() if isinstance(value, list)), None)
+    # An empty list of errors may stand beside it.
+    listed = max((value for value in members.values() if isinstance(value, list)), key=len, default=None)
     if total is None and listed is None:
         raise Malformed("body: no list of maintenance plans")
     return len(listed or ()), total

@@ -555,7 +555,14 @@ def plans_request(collector, knowledge, status):
 
 @pytest.mark.parametrize(
     ("document", "count"),
-    [([], 0), ([{}, {}], 2), ({"total": "3"}, 3), ({"items": [{}]}, 1), ({"maintenance_plans": [{}, {}]}, 2)],
+    [
+        ([], 0),
+        ([{}, {}], 2),
+        ({"total": "3"}, 3),
+        ({"items": [{}]}, 1),
+        ({"maintenance_plans": [{}, {}]}, 2),
+        ({"errors": [], "plans": [{}]}, 1),
+    ],
 )
 def test_maintenance_plans_are_counted_in_any_wrapping(document, count):
     """A list is documented; an object with a total or a list is read too."""

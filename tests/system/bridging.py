@@ -84,10 +84,12 @@ class Station:
     def settle(self, patience: float = PATIENCE * 2) -> None:
         """Wait until BigPanda has what the ledger demands, and nothing else."""
         problems: list[str] = ["nothing was asked yet"]
+        events: list[dict[str, Any]] = []
         end = time.monotonic() + patience
         while problems and time.monotonic() < end:
-            time.sleep(0.1)
-            problems = self.ledger.problems(self.events)
+            time.sleep(0.1 + len(events) / 5000)  # so that a storm is not held up by being watched
+            events = self.events
+            problems = self.ledger.problems(events)
         assert not problems, "\n".join(problems[:20])
 
     def fresh(self, *urls: str) -> None:

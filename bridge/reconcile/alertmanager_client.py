@@ -75,7 +75,7 @@ class Silence:
 class Peer:
     """The response of one Alertmanager.
 
-    `started`: its start in epoch seconds, inf if it does not report one; `ask` bounds it by our first request to it.
+    `started`: its start in epoch seconds, inf if it does not report one; `ask` bounds it by what it has seen.
     `settling`: its cluster has not settled yet. `mutes_lag`: seconds until it shows that an alert is muted by a time
     interval; inf: never. `senders`: its receivers with a webhook, None if it does not show its configuration.
     """
@@ -96,7 +96,8 @@ class AlertmanagerApi(HttpApi):
             raise ValueError("this receiver has no reconcile section")
         super().__init__(settings.reconcile, TIMEOUT, settings.reconcile, "Alertmanager")
         self._settings, self._urls, self._steady = settings, settings.reconcile.urls, steady
-        self._runs: dict[str, tuple[float, float]] = {}
+        self._runs: dict[str, tuple[float, float, bool]] = {}
+        """Of each URL the latest start reported, since when we know it, and whether it is that of a restart."""
 
     def ask(self, now: float, names: Collection[str] = ()) -> list[Peer | Unanswered]:
         """Return each one's response, or why it is unusable; `now` stands in for a missing time.
@@ -114,15 +115,18 @@ class AlertmanagerApi(HttpApi):
                 found = tuple(listed(self._get(url, "/api/v2/alerts", _EVERYTHING), self._settings, now))
             except _FAILURES as error:
                 # It may have restarted meanwhile: without a reported start time, count it as young again.
-                self._runs.pop(url, None)
+                if math.inf in self._runs.get(url, ()):
+                    del self._runs[url]
                 answers.append(Unanswered(origin(url), str(error)))
                 continue
-            known, since = self._runs.get(url, (peer.started, self._steady()))
-            if known != peer.started:
-                since = self._steady()
-            self._runs[url] = peer.started, since
-            # It has run for at least as long as we know it, whatever happens to its clock or ours.
-            started = min(peer.started, now - (self._steady() - since))
+            newest, since, restarted = self._runs.get(url, (peer.started, self._steady(), False))
+            if peer.started > newest:
+                newest, since, restarted = peer.started, self._steady(), True
+            self._runs[url] = newest, since, restarted
+            # It has run for at least as long as we know it, and no longer if it has restarted since our first request,
+            # whatever happens to its clock or ours. With several behind one URL, that is true of the newest.
+            known = now - (self._steady() - since)
+            started = known if restarted and peer.started == newest else min(peer.started, known)
             answers.append(replace(peer, started=started, listed=found))
         return answers
 

@@ -136,6 +136,30 @@ def test_age_of_an_alertmanager_ignores_clock_changes():
     api.close()
 
 
+@responses.activate
+def test_age_of_an_alertmanager_that_restarts_is_by_our_own_time():
+    """By a clock of ours that is ahead it would seem old, and what it does not list yet would be resolved."""
+    given()
+    clock = [0.0]
+    api = AlertmanagerApi(settings(), steady=lambda: clock[0])
+
+    def ask_at(seconds, uptime):
+        clock[0] = seconds
+        status = {"json": STATUS | {"uptime": uptime}} if uptime else {"status": 503}
+        responses.replace(responses.GET, f"{URL}/api/v2/status", **status)
+        return api.ask(NOW + 86_400 + seconds)[0]
+
+    before, after = STATUS["uptime"], "2023-11-14T22:15:00Z"
+    known = ask_at(0.0, before).started
+    assert isinstance(ask_at(60.0, None), Unanswered)
+    assert ask_at(120.0, before).started == known
+    assert isinstance(ask_at(180.0, None), Unanswered)
+    assert [ask_at(seconds, after).started for seconds in (240.0, 600.0)] == [NOW + 86_400 + 240] * 2
+    assert ask_at(660.0, before).started == known  # another one behind the same URL
+    assert ask_at(720.0, after).started == NOW + 86_400 + 240
+    api.close()
+
+
 CONFIG = """
 route:
   receiver: x

@@ -89,6 +89,8 @@ class EndpointsFile:
                 continue
             if found.setdefault(place(read), read) is not read:
                 problems.append(f"line {number}: listed more than once: {read.written}")
+        if self._seen and problems and not found:
+            raise ValueError(f"no line is valid: {problems[0]}")  # an error page, say, that a download put there
         self._endpoints, self.problems = tuple(found.values()), tuple(problems)
         self._seen = seen
         return True

@@ -289,6 +289,21 @@ def test_unreadable_endpoints_file_keeps_the_last_endpoints(tmp_path, caplog):
     assert listed(collector, collector.start()) == []
 
 
+def test_endpoints_file_without_a_valid_line_keeps_the_last_endpoints(tmp_path, caplog):
+    """As after a download that saved the server's error page: every series vanished, and the poll was a success."""
+    file = tmp_path / "endpoints"
+    file.write_text("a.example:443\n")
+    collector = Collector(settings(endpoints_file=str(file)))
+    file.write_text("<html>\n<h1>404 Not Found</h1>\n")
+    for _ in range(2):
+        assert listed(collector, collector.start()) == ["a.example:443"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Cannot read {file}, keeping its 1 endpoint: no line is valid: line 1: not an endpoint: {HOW}"
+    ]
+    file.write_text("b.example:443\n<html>\n")
+    assert listed(collector, collector.start()) == ["b.example:443"]
+
+
 def refused_target(**target):
     with pytest.raises(ValidationError) as caught:
         Settings(collector="certificates", account="edge", **target)

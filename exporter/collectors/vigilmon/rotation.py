@@ -112,7 +112,9 @@ def _page(settings: Settings, known: Known, now: float) -> Get:
 
 def _get(endpoint: str, identity: str, reason: Reason, due: float, every: float) -> Get:
     """Return a request about one monitor. That it is gone or not ours is expected and must not stop the rotation."""
-    path = endpoint.replace("{id}", quote(identity, safe=""))
+    # Quoting what needs no quotes was a fifth of every decision.
+    plain = identity.isalnum() and identity.isascii()
+    path = endpoint.replace("{id}", identity if plain else quote(identity, safe=""))
     return Get(
         endpoint=endpoint, reason=reason, due=due, every=every, path=path, item=identity, expected_statuses=UNSEEN
     )

@@ -14,6 +14,7 @@ from exporter.toolkit.web_config import WebConfigFile
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status: 0, 1 on failure, 2 for wrong usage."""
+    program.open_streams()
     arguments = parse(words)
     try:
         if arguments.run is not None and not arguments.config_check:

@@ -85,7 +85,7 @@ class Config(Section):
         url = secret.read()
         if not url.startswith(_FORMS):
             raise ValueError("not a supported database: write sqlite:////path/to/bridge.db or postgresql://…")
-        if url.startswith(_FORMS[0]) and url.removeprefix(_FORMS[0]) in ("", ":memory:"):
+        if url.startswith(_FORMS[0]) and url.removeprefix(_FORMS[0]).strip("/") in ("", ":memory:"):
             raise ValueError("must name a file: an in-memory database is lost with the process")
         if url.startswith(_FORMS[0]) and not url.startswith("sqlite:////"):
             # A command run in another directory would create an empty database there.
@@ -141,7 +141,9 @@ def read(content: object, folder: Path = Path()) -> Config:
     except ValidationError as error:
         secrets = frozenset().union(*(secret_keys(one) for one in (Config, BigPanda, Confirm, Incidents)))
         raise ConfigError([*problems(error, secrets), *found]) from None
-    known = {one.source for one in receivers if isinstance(one, AlertmanagerSettings)}
+    # Also those of a receiver with problems of its own: its source would be missing only as a consequence.
+    items = (one for one in content.get("receivers") or () if isinstance(one, Mapping))
+    known = {one.get("source") for one in items if one.get("receiver") == "alertmanager"}
     found += [
         f"receivers: bigpanda {one.source}: silences.sources: no alertmanager receiver has the source {source}"
         for one in receivers

@@ -19,6 +19,7 @@ SWITCH = 0.001
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the exporter and return the exit status. Bad flags exit with status 2."""
+    program.open_streams()
     options = _parser().parse_args(argv)
     if options.command == "init":
         path = None if options.stdout else options.config_file

@@ -29,6 +29,13 @@ class Program(Protocol):
     def stop(self) -> None: ...  # noqa: D102
 
 
+def open_streams() -> None:
+    """Discard what is written to standard streams that are closed, as by `>&-`: Python has None in their place."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  as long as the process
+
+
 def report(about: object, lines: Iterable[object]) -> int:
     """Print problems of a file or the program, one a line, and return the exit status for them."""
     sys.stderr.writelines(f"{about}: {escaped(str(line))}\n" for line in lines)

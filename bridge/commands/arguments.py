@@ -44,12 +44,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     group = _group(commands, "alerts", "open alerts: list, show, close, resend")
     _stored(group, "list", "list open alerts, the most urgent first", alerts.show_list)
     _stored(group, "show", "show one alert and its events", alerts.show).add_argument(
-        "key", type=valid, metavar="KEY", help=_KEY
+        "key", type=_given, metavar="KEY", help=_KEY
     )
     one = _stored(group, "close", "resolve alerts in BigPanda", partial(alerts.act, "closed"))
-    one.add_argument("keys", nargs="+", type=valid, metavar="KEY", help=_KEY)
+    one.add_argument("keys", nargs="+", type=_given, metavar="KEY", help=_KEY)
     again = _stored(group, "resend", "send open alerts to BigPanda again", partial(alerts.act, "resent"))
-    _some_or_all(again, "keys", "KEY", valid)
+    _some_or_all(again, "keys", "KEY", _given)
 
     group = _group(commands, "dead-letters", "events that BigPanda rejected: list, show, requeue, discard")
     _some_or_all(_stored(group, "requeue", "send them again", dead_letters.requeue), "ids", "ID", _id)
@@ -63,13 +63,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     _stored(group, "list", "list them, the most urgent first", incidents.show_list)
     resolve = partial(incidents.act, "resolved", IncidentsClient.resolve)
     one = _stored(group, "resolve", "resolve one in BigPanda", resolve)
-    one.add_argument("id", type=valid, metavar="ID")
+    one.add_argument("id", type=_given, metavar="ID")
     words = "Resolved with vendorwatch-bridge"
-    one.add_argument("--comment", dest="text", metavar="TEXT", type=valid, default=words, help="comment for BigPanda")
+    one.add_argument("--comment", dest="text", metavar="TEXT", type=_given, default=words, help="comment for BigPanda")
     comment = partial(incidents.act, "commented", IncidentsClient.comment)
     one = _stored(group, "comment", "comment on one in BigPanda", comment)
-    one.add_argument("id", type=valid, metavar="ID")
-    one.add_argument("text", type=valid, metavar="TEXT")
+    one.add_argument("id", type=_given, metavar="ID")
+    one.add_argument("text", type=_given, metavar="TEXT")
     return parser.parse_args(arguments)
 
 
@@ -117,6 +117,12 @@ def _some_or_all(parser: argparse.ArgumentParser, dest: str, name: str, kind: Ca
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument(dest, nargs="*", type=kind, metavar=name, default=[])
     which.add_argument("--all", action="store_true", help="all of them")
+
+
+def _given(word: str) -> str:
+    if not word.strip():  # such as an unset variable of a script
+        raise argparse.ArgumentTypeError("is empty")
+    return valid(word)
 
 
 def _id(word: str) -> int:

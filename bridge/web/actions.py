@@ -50,7 +50,7 @@ class Actions:
 
         @actions.errorhandler(forms.Forbidden)
         def forbidden(error: forms.Forbidden) -> Response:
-            _log.warning("Change rejected, user not authorized: %s", error)
+            _log.warning("Change by %s rejected: %s", forms.user() or "nobody", error)
             return respond("error.html", 403, title="Nothing was changed", text=str(error))
 
         return actions
@@ -80,8 +80,11 @@ class Actions:
         found = self._outbox.incidents.record(request.form.get("source", ""), number)
         if client is None or found is None:
             raise forms.Forbidden("incidents is not configured in bridge.yml" if found else "no such incident")
+        text = request.form.get("text", "").strip()[:1000]
+        if done == "commented" and not text:
+            raise forms.Forbidden("the comment is empty")
         # BigPanda shows only the owner of the API key, so the comment names the user.
-        words = f"{request.form.get('text', '').strip()[:1000]} ({user}, vendorwatch)".strip()
+        words = f"{text} ({user}, vendorwatch)".strip()
         try:
             action(client)(found, words)
         except DeliveryError as error:

@@ -59,6 +59,13 @@ def test_an_incident_is_resolved_and_commented(run, sandbox):
     assert "already resolved" in again.err
 
 
+@pytest.mark.parametrize("words", [("resolve", ""), ("resolve", "i-1", "--comment="), ("comment", "i-1", " ")])
+def test_nothing_is_sent_without_an_id_or_a_comment(run, words):
+    """As from a script whose variable is not set: BigPanda's list would be addressed in place of an incident."""
+    done = run("incidents", *words)
+    assert (done.status, done.err.endswith(": is empty\n")) == (2, True)
+
+
 def test_incidents_without_a_key_are_an_error(run):
     """Status 1, with the key that bridge.yml needs."""
     done = run("incidents", "resolve", "i-1")

@@ -561,7 +561,7 @@ def test_proxy_that_replaces_the_host_is_suspected(world, caplog):
     world.bury("a")
     answer = world.press("/alerts/close", headers={"Origin": "http://bridge.example"}, token=world.token())
     assert (answer.status_code, "or a proxy does not pass on the Host header" in answer.text) == (403, True)
-    assert "Change rejected, user not authorized: the form was submitted from another site" in caplog.text
+    assert "Change by ann rejected: the form was submitted from another site" in caplog.text
 
 
 def test_error_pages_lead_back_to_the_overview(world):
@@ -776,6 +776,16 @@ def test_an_incident_is_resolved_and_commented(world):
     ]
     assert world.panda.closed == 2
     assert "resolved in BigPanda" in world.page(f"{where}&resolved=1", "ann")
+
+
+def test_empty_comment_is_not_sent(world, caplog):
+    """A browser lets spaces pass."""
+    world.share("i-1")
+    world.panda = Panda()
+    token = world.token_of("/incident?source=panda&id=i-1")
+    answer = world.press("/incidents/comment", token=token, source="panda", id="i-1", text="  ")
+    assert (answer.status_code, "the comment is empty" in answer.text, world.panda.calls) == (403, True, [])
+    assert "Change by ann rejected: the comment is empty" in caplog.text
 
 
 def test_rejected_incident_action_shows_bigpandas_message(world):

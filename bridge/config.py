@@ -30,6 +30,7 @@ from exporter.toolkit.config_types import (
 )
 from exporter.toolkit.flags import Address
 from exporter.toolkit.http_settings import HeaderSecret, HttpClientSettings, HttpUrl
+from exporter.toolkit.lenient import objects_of
 
 _FORMS = ("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")
 
@@ -142,8 +143,7 @@ def read(content: object, folder: Path = Path()) -> Config:
         secrets = frozenset().union(*(secret_keys(one) for one in (Config, BigPanda, Confirm, Incidents)))
         raise ConfigError([*problems(error, secrets), *found]) from None
     # Also those of a receiver with problems of its own: its source would be missing only as a consequence.
-    items = (one for one in content.get("receivers") or () if isinstance(one, Mapping))
-    known = {one.get("source") for one in items if one.get("receiver") == "alertmanager"}
+    known = [one.get("source") for one in objects_of(content.get("receivers")) if one.get("receiver") == "alertmanager"]
     found += [
         f"receivers: bigpanda {one.source}: silences.sources: no alertmanager receiver has the source {source}"
         for one in receivers

@@ -12,10 +12,12 @@ from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
 from pydantic import (
     BaseModel,
     BeforeValidator,
+    ByteSize,
     ConfigDict,
     GetCoreSchemaHandler,
     ValidationError,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
@@ -148,6 +150,17 @@ class Section(BaseModel):
         if not isinstance(values, dict):
             return values
         return fold_files(values, secret_keys(cls), info)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_flag(cls, value: Any, info: ValidationInfo) -> Any:
+        """Reject `yes` and `true` as a number, which would be 1, such as the largest body in bytes."""
+        field = cls.model_fields[str(info.field_name)]
+        number = {int, float, ByteSize} & {field.annotation, *get_args(field.annotation)}
+        # A duration has a message of its own.
+        if isinstance(value, bool) and number and not any(isinstance(one, BeforeValidator) for one in field.metadata):
+            raise ValueError("must be a number, not yes or no")
+        return value
 
 
 def secret_keys(section: type[Section]) -> frozenset[str]:

@@ -18,6 +18,7 @@ from bridge.outbox.database import Database
 from bridge.outbox.group_commit import GroupCommit
 from bridge.outbox.outbox import Outbox
 from bridge.receivers.bigpanda import Settings as BigPandaSettings
+from bridge.reconcile.alertmanager_client import origin
 from bridge.reconcile.expiry import Expiry
 from bridge.reconcile.reconciler import Reconciler
 from bridge.reconcile.watchdog import Watchdog
@@ -112,9 +113,13 @@ class Bridge:
             config = load_for(self._start.config_file, self._start.addresses)
             if config.database != self._current.config.database or not self._database.leads_to(config.database.read()):
                 _log.warning("Changes to database take effect after a restart")
-            if removed := self._current.config.by_source.keys() - config.by_source.keys():
+            removed = self._current.config.by_source.keys() - config.by_source.keys()
+            if alone := sorted({source for receiver, source in removed if receiver != "bigpanda"}):
                 left = "Open alerts of %s stay open until closed manually: their receiver is no longer configured"
-                _log.warning(left, ", ".join(sorted({source for _, source in removed})))
+                _log.warning(left, ", ".join(alone))
+            for source, alertmanager in sorted(self._current.config.silencing - config.silencing):
+                left = "Silences for snoozes of %s stay in %s until they end: no longer configured"
+                _log.warning(left, source, origin(alertmanager))
             # Two reconcilers of one receiver would undo each other's corrections.
             stop_all(self._current.loops, _GRACE)
             self._current = self._configure(config)

@@ -104,6 +104,15 @@ class Config(Section):
         return {(one.receiver, one.source): one for one in self.receivers}
 
     @property
+    def silencing(self) -> frozenset[tuple[str, str]]:
+        """Return which sources of incidents silence alerts in which Alertmanager."""
+        return frozenset(
+            (one.source, one.silences.alertmanager)
+            for one in self.receivers
+            if isinstance(one, BigPandaSettings) and one.silences
+        )
+
+    @property
     def destination(self) -> str:
         """Return the destination's name in the outbox, without its URL, which may contain a token."""
         return hashlib.blake2b(self.bigpanda.url.encode(), digest_size=8).hexdigest()

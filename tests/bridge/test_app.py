@@ -178,6 +178,23 @@ def test_reload_after_the_database_file_names_another_is_logged(start, file, tmp
     bridge.stop()
 
 
+def test_reload_says_what_a_removed_receiver_leaves_behind(start, file, caplog):
+    """Alerts that nobody resolves; of BigPanda's incidents, which are no alerts, the silences that nobody ends."""
+    plain = file.read_text()
+    silences = "silences: {alertmanager: 'http://am-1:9093'}"
+    file.write_text(f"{plain}  - {{receiver: bigpanda, source: noc, headers: {{x-key: t}}, {silences}}}\n")
+    bridge = Bridge(start, load(file))
+    for content, ended in ((file.read_text().replace("am-1", "am-2"), "am-1"), (plain, "am-2")):
+        file.write_text(content)
+        bridge.reload()
+        assert f"Silences for snoozes of noc stay in http://{ended}:9093 until they end" in caplog.text
+    assert "Open alerts of" not in caplog.text
+    file.write_text("".join(line for line in plain.splitlines(keepends=True) if "source: lab" not in line))
+    bridge.reload()
+    assert "Open alerts of lab stay open until closed manually" in caplog.text
+    bridge.stop()
+
+
 def test_reload_removes_the_webhook_counters_of_a_removed_receiver(start, file):
     """With them, a bridge without any Alertmanager would alert that it hears nothing."""
     bridge = Bridge(start, load(file))

@@ -133,7 +133,8 @@ class Snapshot:
             problem = f"cannot be written ({error.strerror if isinstance(error, OSError) else type(error).__name__})"
         self._conditions.report("write", problem and f"Snapshot {self._name} {problem}")
         self._stamp = self._place.stamp(self._name)  # our own write is no news
-        self._saved, self._saved_at, self._took = target, now, time.monotonic() - began
+        self._saved = None if problem else target  # what could not be written is due again, changed or not
+        self._saved_at, self._took = now, time.monotonic() - began
 
 
 def followed(mine: Target, stored: Target) -> Target:

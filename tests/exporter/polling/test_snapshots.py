@@ -228,6 +228,21 @@ def test_a_failed_write_is_logged_once_and_leaves_the_old_file(tmp_path, caplog)
     assert record(tmp_path).news(1000.0).success is True
 
 
+def test_a_failed_write_is_due_again_without_a_change(tmp_path, caplog):
+    """As after a full disk: certificates are probed every few minutes, and a kill until then would lose them."""
+    caplog.set_level(logging.INFO)
+    kept = record(tmp_path / "state")
+    target = polled(kept.read(1000.0), 1000.0)
+    (tmp_path / "state").rmdir()
+    kept.write(target, 1000.0)
+    assert kept.wait(target, 1000.0) == 10.0
+    (tmp_path / "state").mkdir()
+    kept.write(target, 1010.0)
+    assert kept.wait(target, 1011.0) == inf
+    assert [record.getMessage().partition(": ")[0] for record in caplog.records][1:] == ["Cleared"]
+    assert record(tmp_path / "state").news(1011.0).knowledge == target.knowledge
+
+
 def test_missing_directory_is_logged(tmp_path, caplog):
     """Polling continues."""
     kept = record(tmp_path / "state")

@@ -90,6 +90,8 @@ class Leadership:
                 self.database.term = term
             elif not self._connection.execute(_HELD).fetchone():
                 raise ValueError("the lock is gone: connect without a pooler")  # noqa: TRY301  lost like in any other way
+            elif not self.database.accepts(self._connection):
+                raise ValueError("the term is over, as after a restore")  # noqa: TRY301  see above
             self.database.look(self._connection)
         except (psycopg.Error, OSError, ValueError) as error:
             self._lose(word(error))

@@ -102,6 +102,11 @@ class Database:
                    ON CONFLICT (shard) DO UPDATE SET term = known.term + 1 RETURNING term"""
         return connection.execute(begin, [self._shard]).fetchone()
 
+    def accepts(self, connection: psycopg.Connection[Any]) -> bool:
+        """Return whether this exporter's term is still the current one, so that its writes are accepted."""
+        current = "SELECT EXISTS (SELECT FROM vendorwatch_exporter_terms WHERE shard = %s AND term = %s)"
+        return bool(connection.execute(current, [self._shard, self.term]).fetchone())
+
     def look(self, connection: psycopg.Connection[Any]) -> None:
         """Read the versions of the stored snapshots."""
         listed = "SELECT json_object_agg(name, version) FROM vendorwatch_exporter_snapshots WHERE shard = %s"

@@ -159,6 +159,23 @@ def test_former_leader_overwrites_nothing(url, member, caplog):
     database.close()
 
 
+@pytest.mark.parametrize(
+    "loss", ["DELETE FROM vendorwatch_exporter_terms", "UPDATE vendorwatch_exporter_terms SET term = 0"]
+)
+def test_leader_whose_term_is_lost_begins_another(url, member, loss):
+    """As after a restore of the tables: its writes were rejected for good, and the follower's data aged."""
+    leader = member(url)
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE vendorwatch_exporter_terms SET term = 7")
+    eventually(lambda: leader.leads() and leader.database.term == 8)
+    with psycopg.connect(url) as connection:
+        connection.execute(loss)
+    eventually(lambda: leader.database.term == 1)
+    eventually(leader.leads)
+    snapshot(leader.database).write(TARGET, NOW)
+    assert eventually(lambda: snapshot(member(url).database).news(NOW)).knowledge == TARGET.knowledge
+
+
 def test_a_broken_connection_loses_no_snapshot(url, member, postgresql_cluster, caplog):
     """Readers and writers reconnect."""
     leader = member(url)

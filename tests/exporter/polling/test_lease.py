@@ -45,6 +45,9 @@ class Database:
         self.server.terms += 1
         return self.server.terms
 
+    def accepts(self, _connection):
+        return self.term == self.server.terms
+
     def execute(self, _question):
         self.looked.release()
         self.reply()

@@ -9,11 +9,14 @@ import hashlib
 import json
 import logging
 import re
+import threading
 import time
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import fields, is_dataclass, replace
+from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -32,6 +35,8 @@ REST: Final = 10
 """After a write or read, a snapshot rests this many times its duration, so that a big one costs a tenth of one core."""
 LONGEST_REST: Final = 30.0
 """Longest rest in seconds: what takes longer than a tenth of it has waited for storage that hangs."""
+PATIENCE: Final = 10.0
+"""Seconds after which polling goes on without storage that hangs."""
 Place: TypeAlias = "Directory | Database | None"
 """Where snapshots are stored; None: nowhere."""
 FORMAT: Final = 1
@@ -39,6 +44,7 @@ FORMAT: Final = 1
 DEPTH: Final = 3
 """Depth to which a document is written in pieces: its parts, their members, and each monitor, test or prefix."""
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -63,6 +69,8 @@ class Snapshot:
         self._stamp: Hashable = None
         self._saved: Target | None = None
         self._saved_at = 0.0
+        self._access: threading.Thread | None = None
+        """That of the last access to the storage, which may hang."""
         self._conditions = Conditions(_log)
 
     @property
@@ -87,13 +95,13 @@ class Snapshot:
             return None
         self._stamp, stored, problem, level = stamp, None, "", logging.WARNING
         try:
-            content = self._place.read(self._name)
+            content = self._in_time(partial(self._place.read, self._name))
             if content is not None:
                 stored = decode(content, fingerprint(self._settings), self._kinds)
                 if stored is None:
                     problem, level = "not used: it is of another target or format", logging.INFO
         except OSError as error:
-            problem = f"cannot be read ({error.strerror})"
+            self._stamp, problem = None, f"cannot be read ({error.strerror})"  # it is tried again
         except (ValueError, LookupError, TypeError, RecursionError) as error:
             problem = f"cannot be used, starting without it ({type(error).__name__})"
         if stored is not None:
@@ -128,13 +136,37 @@ class Snapshot:
         began, problem = time.monotonic(), ""
         parts = {part: getattr(target, part) for part in self._kinds}
         try:
-            self._place.write(self._name, encode(fingerprint(self._settings), parts))
+            document = encode(fingerprint(self._settings), parts)
+            self._in_time(partial(self._place.write, self._name, document))
         except (OSError, ValueError, TypeError) as error:
             problem = f"cannot be written ({error.strerror if isinstance(error, OSError) else type(error).__name__})"
         self._conditions.report("write", problem and f"Snapshot {self._name} {problem}")
         self._stamp = self._place.stamp(self._name)  # our own write is no news
         self._saved = None if problem else target  # what could not be written is due again, changed or not
         self._saved_at, self._took = now, time.monotonic() - began
+
+    def _in_time(self, access: Callable[[], T]) -> T:
+        """Return the result of `access`. Raises OSError after `PATIENCE`, and while an earlier one still hangs."""
+        if self._access and self._access.is_alive():
+            raise OSError(0, "the storage hangs")
+        found: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                found.set_result(access())
+            except BaseException as error:  # noqa: BLE001  whatever it is, the one who waits gets it
+                found.set_exception(error)
+
+        self._access = threading.Thread(target=run, name=f"storage {self._name}", daemon=True)
+        try:
+            self._access.start()
+        except RuntimeError:  # the system allows no more threads
+            run()
+        else:
+            self._access.join(PATIENCE)
+        if not found.done():
+            raise OSError(0, "the storage hangs")
+        return found.result()
 
 
 def followed(mine: Target, stored: Target) -> Target:

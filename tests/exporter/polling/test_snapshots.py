@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 from dataclasses import dataclass, replace
 from itertools import cycle
 from math import inf
@@ -10,12 +11,14 @@ import pytest
 
 from exporter.collectors.contract import Get, Reason, Response
 from exporter.collectors.settings import ApiSettings, TargetSettings
+from exporter.polling import snapshots
 from exporter.polling.rate_budget import Budget
 from exporter.polling.snapshot_files import Directory
 from exporter.polling.snapshots import Snapshot, followed
 from exporter.polling.target_state import Target
 from exporter.toolkit.config_types import Secret
 from tests.exporter.simulation import START, Run, step
+from tests.waiting import eventually
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +270,59 @@ class Memory:
 
     def write(self, _name, content):
         self.content, self.saved = b"".join(content), self.saved + 1
+
+
+class Hanging(Memory):
+    """A storage that may not answer for a while: a disk that stalls, a database whose table is locked."""
+
+    def __init__(self):
+        super().__init__()
+        self.answers, self.accesses = threading.Event(), 0
+
+    def write(self, name, content):
+        self.accesses += 1
+        self.answers.wait()
+        super().write(name, content)
+
+    def read(self, name):
+        self.accesses += 1
+        self.answers.wait()
+        return super().read(name)
+
+
+def test_storage_that_hangs_does_not_stop_the_polling(monkeypatch, caplog):
+    """Polling goes on without it; one access waits, not one more for each try. It is used again once it answers."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(snapshots, "PATIENCE", 0.05)
+    place = Hanging()
+    kept, follower = Snapshot(place, SETTINGS, Collector()), Snapshot(place, SETTINGS, Collector())
+    target = Target(knowledge=Known(), budget=Budget.start(30.0, 1000.0))
+    for at in (1001.0, 1011.0):
+        target = polled(target, at)
+        kept.write(target, at)
+    assert kept.wait(target, 1022.0) == 0.0
+    assert [follower.news(1022.0) for _ in range(2)] == [None, None]
+    assert place.accesses == 2
+    place.answers.set()
+    eventually(lambda: not (kept._access.is_alive() or follower._access.is_alive()))
+    kept.write(target, 1022.0)
+    assert follower.news(1023.0).knowledge == target.knowledge
+    hangs = [
+        f"Snapshot {snapshots.name(SETTINGS)} cannot be {what} (the storage hangs)" for what in ("written", "read")
+    ]
+    assert [record.getMessage() for record in caplog.records] == [*hangs, *(f"Cleared: {each}" for each in hangs)]
+
+
+def test_a_snapshot_that_could_not_be_read_is_read_again(tmp_path, monkeypatch):
+    """Though it did not change: the next may be written in an hour."""
+    place = Memory()
+    leader, follower = Snapshot(place, SETTINGS, Collector()), Snapshot(place, SETTINGS, Collector())
+    target = polled(leader.read(1000.0), 1000.0)
+    leader.write(target, 1001.0)
+    with monkeypatch.context() as broken:
+        broken.setattr(place, "read", lambda name: (tmp_path / name).read_bytes())
+        assert follower.news(1002.0) is None
+    assert follower.news(1003.0).knowledge == target.knowledge
 
 
 class Wanting(Collector):

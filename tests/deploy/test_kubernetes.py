@@ -23,6 +23,8 @@ VERSIONS = {
     "ServiceMonitor": "monitoring.coreos.com/v1",
     "PrometheusRule": "monitoring.coreos.com/v1",
 }
+STOPS_WITHIN = 5
+"""Seconds in which both programs stop, as deploy/README.md says."""
 in_each = pytest.mark.parametrize("name", OVERLAYS)
 
 
@@ -175,8 +177,20 @@ def test_overlays_differ_only_in_storage(program):
         mounts = [one for one in container["volumeMounts"] if one["name"] != "state"]
         flags = [one for one in container["args"] if not one.startswith("--storage.")]
         rest = {key: value for key, value in pod(workload).items() if key != "topologySpreadConstraints"}
+        container = {key: value for key, value in container.items() if key != "lifecycle"}
         pods.append({**rest, "containers": [{**container, "volumeMounts": mounts, "args": flags}]})
     assert pods[0] == pods[1]
+
+
+def test_a_bridge_replica_pauses_before_it_stops():
+    """The Service removes the pod first, within the grace period. A bridge alone has no pause: nobody else answers."""
+    pauses = {}
+    for name in OVERLAYS:
+        (workload,) = [one for one in overlay(name).workloads() if one["metadata"]["name"] == "vendorwatch-bridge"]
+        (container,) = pod(workload)["containers"]
+        pauses[name] = container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", ["sleep", "0"])
+        assert int(pauses[name][1]) + STOPS_WITHIN < pod(workload)["terminationGracePeriodSeconds"]
+    assert pauses == {"sqlite": ["sleep", "0"], "postgresql": ["sleep", "5"]}
 
 
 def test_exporter_pair_has_access_to_its_database():

@@ -97,6 +97,11 @@ spec:
         periodSeconds: 10
         timeoutSeconds: 5
         {{- end }}
+      {{- if and (eq .name "bridge") (not .state) }}
+      lifecycle: # the Service stops routing to this pod meanwhile: not every vendor resends a refused webhook
+        preStop:
+          exec: {command: [sleep, "5"]}
+      {{- end }}
       resources:
         {{- toYaml .values.resources | nindent 8 }}
       securityContext:

@@ -143,10 +143,16 @@ def _by_source() -> Panel:
             ),
         ),
     )
-    queries = [
-        query(f"count({' or '.join(PROBLEMS[name] for name in names)})", source, chr(ord("A") + place))
-        for place, (source, names) in enumerate(counted)
-    ]
+    queries = []
+    for place, (source, names) in enumerate(counted):
+        found = f"count({' or '.join(PROBLEMS[name] for name in names)})"
+        # A bar is as wide as the gap to the next value: without zeroes one short problem would cover an hour.
+        with_zeroes = (
+            f"{found} or 0 * max({ALL(EXPORTER)} or {ALL(BRIDGE)})"
+            if source == "vendorwatch"
+            else zero_while_polled(found, source.lower(), ALL)
+        )
+        queries.append(query(with_zeroes, source, chr(ord("A") + place)))
     text = Text("Problems, by source", "The number of problems at each time.", "✓ No problems.")
     return lines(
         text, queries, Look("short", decimals=0, named=[source for source, _ in counted]), Size(12, 9), stacked=True

@@ -272,7 +272,7 @@ def _agents() -> list[Panel]:
         Text(
             "Enterprise agents",
             "Results of an agent that is offline or overloaded are unreliable.",
-            "No agents are polled: see agents in exporter.yml.",
+            "There are no enterprise agents, or they are not polled: see agents in exporter.yml.",
         ),
         {
             "A": f"max by ({by}) ({ACCOUNT('thousandeyes_agent_online')}) {named}",

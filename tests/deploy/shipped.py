@@ -23,7 +23,7 @@ OURS = re.compile(r"\b(?:vigilmon|packetvis|thousandeyes|bigpanda|tls|vendorwatc
 RECORDED = re.compile(r"\b\w+:\w+:\w+")
 SELECTOR = re.compile(r"\b([a-z][a-z0-9_:]*)\{([^{}]*)\}")
 GROUPING = re.compile(r"\b(?:by|on|group_left|without)\s*\(([^()]*)\)")
-SCRAPED = {"instance", "job"}
+SCRAPED = {"instance", "job", "pod"}
 
 
 @cache

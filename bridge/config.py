@@ -29,7 +29,7 @@ from exporter.toolkit.config_types import (
     secret_keys,
 )
 from exporter.toolkit.flags import Address
-from exporter.toolkit.http_settings import HeaderSecret, HttpClientSettings, HttpUrl
+from exporter.toolkit.http_settings import BaseUrl, HeaderSecret, HttpClientSettings, HttpUrl
 from exporter.toolkit.lenient import objects_of
 
 _FORMS = ("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")
@@ -40,7 +40,7 @@ class Confirm(HttpClientSettings):
 
     api_key: HeaderSecret
     interval: Duration = Field(300.0, gt=0)
-    url: HttpUrl | None = None
+    url: BaseUrl | None = None
 
 
 class BigPanda(HttpClientSettings):
@@ -64,7 +64,7 @@ class BigPanda(HttpClientSettings):
 class Incidents(HttpClientSettings):
     """BigPanda's Incidents API. `api_key`: of a user whose roles may act on incidents; `timeout`: for one request."""
 
-    url: HttpUrl = "https://api.bigpanda.io"
+    url: BaseUrl = "https://api.bigpanda.io"
     api_key: HeaderSecret
     timeout: Duration = Field(10.0, gt=0)
 

@@ -13,7 +13,7 @@ from bridge.commands import output
 from bridge.delivery.http_api import HttpApi
 from bridge.errors import DeliveryError, Transient
 from exporter.toolkit.config_types import Secret, problems
-from exporter.toolkit.http_settings import HeaderSecret, HttpClientSettings, HttpUrl
+from exporter.toolkit.http_settings import BaseUrl, HeaderSecret, HttpClientSettings
 
 _PATH: Final = "/data/v2/alerts"
 _CREATED, _DUPLICATE = 201, 204
@@ -23,7 +23,7 @@ _PAUSE: Final = 1.0
 class Target(HttpClientSettings):
     """Where to send, by the names of the flags."""
 
-    url: HttpUrl
+    url: BaseUrl
     token_file: HeaderSecret
 
 

@@ -17,7 +17,7 @@ from bridge.errors import Unreadable
 from bridge.receivers.lenient import beginning_of, identifier_of, short_text_of, strings_of, text_of
 from bridge.receivers.settings import AlertmanagerClientSettings, HttpAuthSettings
 from exporter.toolkit.config_types import Duration, Section
-from exporter.toolkit.http_settings import http_url
+from exporter.toolkit.http_settings import base_url
 from exporter.toolkit.lenient import number_of, time_of
 
 _ANNOTATED_LINKS = ("runbook_url", "dashboard_url")
@@ -58,7 +58,7 @@ class Reconcile(AlertmanagerClientSettings):
     @field_validator("urls")
     @classmethod
     def _http(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(http_url(url).rstrip("/") for url in urls)
+        return tuple(base_url(url).rstrip("/") for url in urls)
 
 
 class Identity(Section):

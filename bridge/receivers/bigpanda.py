@@ -18,7 +18,7 @@ from bridge.domain.notification import Notification
 from bridge.errors import Unreadable
 from bridge.receivers.settings import AlertmanagerClientSettings, HeaderCredentials, ReceiverSettings
 from exporter.toolkit.config_types import Duration
-from exporter.toolkit.http_settings import HeaderSecret, HttpClientSettings, HttpUrl
+from exporter.toolkit.http_settings import BaseUrl, HeaderSecret, HttpClientSettings, HttpUrl
 from exporter.toolkit.lenient import flag_of, number_of, object_of, objects_of, time_of
 
 STATUSES: Final = frozenset({"critical", "warning", "unknown", "ok", "acknowledged"})
@@ -56,7 +56,7 @@ class Silences(AlertmanagerClientSettings):
     `sources`: whose alerts it knows; by default every Alertmanager receiver's. `timeout`: seconds for one request.
     """
 
-    alertmanager: Annotated[HttpUrl, AfterValidator(lambda url: url.rstrip("/"))]
+    alertmanager: Annotated[BaseUrl, AfterValidator(lambda url: url.rstrip("/"))]
     sources: tuple[str, ...] | None = Field(None, min_length=1)
     timeout: Duration = Field(10.0, gt=0)
 

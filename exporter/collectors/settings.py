@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from exporter.toolkit.config_types import Duration, Secret
-from exporter.toolkit.http_settings import HeaderSecret, HttpClientSettings, HttpUrl
+from exporter.toolkit.http_settings import BaseUrl, HeaderSecret, HttpClientSettings
 
 MINUTE: Final = 60.0
 POLLS_MISSED: Final = 3
@@ -104,7 +104,7 @@ class TargetSettings(HttpClientSettings):
 class ApiSettings(TargetSettings):
     """A target with a base URL and a bearer token."""
 
-    base_url: HttpUrl
+    base_url: BaseUrl
     token: HeaderSecret
 
     def url(self) -> str:

@@ -33,6 +33,13 @@ def http_url(value: str) -> str:
     return value
 
 
+def base_url(value: str) -> str:
+    """Return the URL if paths can be appended to it. Raises ValueError with the reason."""
+    if {"?", "#"} & set(http_url(value)):
+        raise ValueError("must not contain ? or #: a path is appended to it")
+    return value
+
+
 def _proxy(secret: Secret) -> Secret:
     if not is_url(secret.read()):
         raise ValueError("not a proxy: write it like http://proxy.example.com:3128 or https://user:password@proxy:3128")
@@ -82,6 +89,8 @@ HttpUrl = Annotated[str, AfterValidator(http_url)]
 """An http or https URL without user name and password, which requests would send in place of the token."""
 ProxyUrl = Annotated[Secret, AfterValidator(_proxy)]
 """An http or https proxy. It may contain a user name and password, so all of it is secret."""
+BaseUrl = Annotated[str, AfterValidator(base_url)]
+"""An HttpUrl to which paths are appended: not one from a browser, such as http://am:9093/#/alerts."""
 HeaderSecret = Annotated[Secret, AfterValidator(_header_value)]
 CaFile = Annotated[str, AfterValidator(_authorities)]
 

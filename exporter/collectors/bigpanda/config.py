@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, field_validator
 
 from exporter.collectors.settings import ApiSettings, all_or_listed
-from exporter.toolkit.http_settings import HttpUrl
+from exporter.toolkit.http_settings import BaseUrl
 
 Name = Annotated[str, Field(min_length=1)]
 
@@ -16,7 +16,7 @@ class Settings(ApiSettings):
     most_requests_per_minute: ClassVar[float] = 300.0
     """5 per second and endpoint; nearly all requests go to the same one."""
 
-    base_url: HttpUrl = "https://api.bigpanda.io"
+    base_url: BaseUrl = "https://api.bigpanda.io"
     environments: Annotated[tuple[Name, ...] | None, all_or_listed("environments")] = None
     """None: all."""
     max_pages: int = Field(100, gt=0)

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from exporter.collectors.lenient_json import text_of
 from exporter.collectors.settings import ApiSettings, all_or_listed
 from exporter.toolkit.config_types import Duration
-from exporter.toolkit.http_settings import HttpUrl
+from exporter.toolkit.http_settings import BaseUrl
 
 Id = Annotated[str, BeforeValidator(lambda value: text_of(value) or value), Field(pattern=r"^[A-Za-z0-9_-]+$")]
 """A vendor's id; YAML reads an unquoted one as a number."""
@@ -18,7 +18,7 @@ class Settings(ApiSettings):
 
     most_requests_per_minute: ClassVar[float] = 240.0
 
-    base_url: HttpUrl = "https://api.thousandeyes.com/v7"
+    base_url: BaseUrl = "https://api.thousandeyes.com/v7"
     account_groups: tuple[Id, ...] = ()
     test_results: Annotated[tuple[Id, ...] | None, all_or_listed("test ids")] = ()
     """None: all."""

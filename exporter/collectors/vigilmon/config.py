@@ -6,7 +6,7 @@ from pydantic import Field
 
 from exporter.collectors.settings import ApiSettings
 from exporter.toolkit.config_types import Duration
-from exporter.toolkit.http_settings import HttpUrl
+from exporter.toolkit.http_settings import BaseUrl
 
 
 class Settings(ApiSettings):
@@ -16,7 +16,7 @@ class Settings(ApiSettings):
     """
 
     most_requests_per_minute: ClassVar[float] = 60.0
-    base_url: HttpUrl = "https://vigilmon.online/api/v1"
+    base_url: BaseUrl = "https://vigilmon.online/api/v1"
     poll_interval: Duration = Field(30.0, gt=0)
     requests_per_minute: float = Field(50.0, gt=0, allow_inf_nan=False)
     page_parameter: str = Field("page", min_length=1)

@@ -122,6 +122,7 @@ def test_unreachable_bridge_fails_after_the_timeout(send):
     ("url", "more", "output"),
     [
         ("nowhere", (), "send: --url: not a URL"),
+        ("http://bridge:9789/webhooks/alerts_api/a?access_token=s3cret", (), "send: --url: must not contain ? or #"),
         ("http://127.0.0.1:1", ("--token-file=/nowhere",), "send: --token-file: cannot read /nowhere: No such file"),
         ("http://127.0.0.1:1", ("--token-file=/dev/null",), "send: --token-file: /dev/null is empty"),
         *(

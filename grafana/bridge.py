@@ -203,8 +203,8 @@ def _corrections() -> Panel:
     return lines(
         Text(
             "Corrections",
-            "Alerts that the reconciler closed because Alertmanager no longer has them, or opened because it does, within the "
-            "minute before, or within a step of the graph if that is longer: neighbouring bars may show the same one.",
+            "Alerts that the reconciler closed because Alertmanager no longer has them, or opened because it does, "
+            "within a minute, or a step of the graph if that is longer: neighbouring bars may show the same one.",
             "No receiver has reconcile configured.",
         ),
         [query(expr, "{{source}}: {{action}}")],

@@ -86,8 +86,8 @@ def _new() -> Panel:
     return lines(
         Text(
             "New notifications",
-            "Notifications first seen within the minute before, or within a step of the graph if that is longer: neighbouring "
-            "bars may show the same one. If the exporter starts without stored data during a warning, all listed ones count.",
+            "Notifications first seen within a minute, or a step of the graph if that is longer: neighbouring bars may "
+            "show the same one. If the exporter starts without stored data during a warning, all listed ones count.",
             "No notifications since the exporter started to count.",
         ),
         [query(f"sum by (notification_type) ({_arrived()})", "{{notification_type}}")],

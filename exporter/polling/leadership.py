@@ -27,6 +27,7 @@ PATIENCE: Final = 2
 """Timeout of one check in seconds: less than a lease."""
 TAKEOVER: Final = LEASE + 0.5
 """Seconds until a new leader polls: by then the former leader's lease has run out."""
+UNAVAILABLE: Final = "PostgreSQL unavailable ({}): serving the last known data, not polling"
 _HELD: Final = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid())"
 _log = logging.getLogger(__name__)
 
@@ -51,7 +52,12 @@ class Leadership:
 
     def role(self) -> Role:
         """Return this exporter's role."""
-        return self._role if time.monotonic() < self._until else "unavailable"
+        until = self._until
+        if time.monotonic() < until:
+            return self._role
+        if until:  # a check that hangs cannot tell
+            self._log_change(logging.WARNING, UNAVAILABLE.format("no answer"), "away")
+        return "unavailable"
 
     def start(self, on_change: Callable[[], None]) -> None:
         """Check the lock now and every second; call `on_change` when this exporter starts or stops leading later."""
@@ -99,6 +105,8 @@ class Leadership:
         has_lock = self.database.term is not None
         self._role = "leading" if has_lock and checked >= self._leads_from else "following"
         self._until = checked + LEASE
+        if self.role() == "unavailable":
+            return  # the reply came too late: the next one says who leads
         if self._role == "leading":
             self._log_change(logging.INFO, "leading: polling, and storing snapshots in PostgreSQL for others")
         elif has_lock:
@@ -112,11 +120,10 @@ class Leadership:
         if self._connection:
             self._connection.close()
             self._connection = None
-        message = f"PostgreSQL unavailable ({why}): serving the last known data, not polling"
-        self._log_change(logging.WARNING, message, "away" if why in AWAY else why)
+        self._log_change(logging.WARNING, UNAVAILABLE.format(why), "away" if why in AWAY else why)
 
     def _log_change(self, level: int, message: str, state: str = "") -> None:
         """Log the message, once for as long as the state is the same."""
-        if (state or message) != self._logged:
+        before, self._logged = self._logged, state or message
+        if self._logged != before:
             _log.log(level, "%s", message)
-        self._logged = state or message

@@ -152,7 +152,7 @@ class Database:
                     if self._connection is None or self._connection.closed:
                         self._connection = self.connect(PATIENCE)
                     return self._connection.execute(statement, values, binary=True).fetchone()
-                except psycopg.Error as error:
+                except (psycopg.Error, ValueError) as error:  # ValueError: the file of the URL holds none now
                     if is_last or self._connection is None or not self._connection.closed:
                         raise OSError(0, f"PostgreSQL: {word(error)}") from error
         return None

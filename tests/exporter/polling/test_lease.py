@@ -162,6 +162,22 @@ def test_a_leader_without_postgresql_stops_at_once_and_leads_again_later(exporte
     assert (only.leads(), only.changes) == (True, [False, True])
 
 
+def test_postgresql_that_hangs_is_logged_while_it_does(exporter, clock, caplog):
+    """Once, when the lease ends; the check itself may not return for hours."""
+    caplog.set_level("INFO")
+    goes_on, only = threading.Event(), exporter(Server())
+    only.database.reply = goes_on.wait
+    assert only.database.looked.acquire(timeout=5)
+    assert [only.leads() for clock.now in (1002.9, 1003.1, 1009.0)] == [True, False, False]
+    assert [record.message for record in caplog.records][1:] == [
+        "PostgreSQL unavailable (no answer): serving the last known data, not polling"
+    ]
+    goes_on.set()
+    only.settle()
+    assert only.leads()
+    assert caplog.records[-1].message.startswith("leading")
+
+
 def test_a_leader_that_stops_lets_another_lead(exporter, clock):
     """That one waits all the same: it cannot know that the leader has stopped."""
     server = Server()
@@ -250,6 +266,16 @@ def test_connection_that_breaks_is_opened_again_once():
         with pytest.raises(OSError, match=r"PostgreSQL: timeout$"):
             database.read("x")
         assert opened == [10] * tries
+
+
+def test_url_that_becomes_invalid_is_named(tmp_path):
+    """Its file may be replaced while the exporter runs."""
+    file = tmp_path / "url"
+    file.write_text("postgresql://h/d")
+    database = postgresql.Database(Secret(file=file), "1/1")
+    file.write_text("mysql://s3cret@h/database")
+    with pytest.raises(OSError, match="PostgreSQL: write it like postgresql://"):
+        database.read("x")
 
 
 def test_locks_are_the_same_in_every_version():

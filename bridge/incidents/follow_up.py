@@ -57,7 +57,7 @@ class FollowUp(PeriodicThread):
 
     @property
     def refused_silences(self) -> Mapping[str, str]:
-        """Return why Alertmanager rejects a wanted silence, by alert key."""
+        """Return why a wanted silence is missing in Alertmanager, by alert key."""
         silences = self._silences  # it may go while a page is made
         return silences.refused if silences else {}
 

@@ -43,7 +43,7 @@ class SilenceSync:
         self._owner, self._source, self._sources = owner, source, sources
         self._synced: Mapping[str, Wanted] | None = None
         self.refused: Mapping[str, str] = {}
-        """Why Alertmanager rejects a wanted silence, by alert key."""
+        """Why a wanted silence is missing in Alertmanager, by alert key."""
         self._clock, self._look_at, self._failures, self._rejections = clock, clock.steady(), 0, 0
         self._conditions = Conditions(_log)
 
@@ -71,6 +71,8 @@ class SilenceSync:
         except DeliveryError as error:
             self._failures += 1
             self._metrics.silence_failures.labels(self._source).inc()
+            rejected = {key: why for key, why in self.refused.items() if key in should}
+            self.refused = rejected | dict.fromkeys(should.keys() - (self._synced or {}).keys(), str(error))
             chance = self._clock.chance()
             pause = retry_at(error, self._failures, 0.0, chance) if isinstance(error, Transient) else _LOOK
             self._look_at = self._clock.steady() + pause

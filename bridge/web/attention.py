@@ -63,7 +63,7 @@ def attention(  # noqa: PLR0913  everything that can go wrong
         yield Notice(counted(unconfirmed, "unconfirmed event"), words, "#confirmation", "Confirmation")
     for key, reason in sorted(refused_silences.items())[:_FEW]:
         path = f"alert?{urlencode({'key': key})}"
-        yield Notice("Snoozed, but not silenced:", f"Alertmanager rejects the silence: {reason}", path, key)
+        yield Notice("Snoozed, but not silenced:", f"its silence cannot be created or checked: {reason}", path, key)
     for source in exhausted_quotas:
         words = "BigPanda shares no more incidents through it until the quota is reset."
         yield Notice(f"Share quota of {source} used up:", words)

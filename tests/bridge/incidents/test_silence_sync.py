@@ -6,7 +6,7 @@ from bridge.domain.alert import Alert
 from bridge.domain.alert_state import AlertState
 from bridge.domain.event import Status
 from bridge.domain.incident import IncidentRecord
-from bridge.errors import Rejected, Transient
+from bridge.errors import Rejected, Stopped, Transient
 from bridge.incidents.silence_sync import SilenceSync
 from bridge.metrics import Metrics
 from exporter.toolkit.periodic import Clock
@@ -161,6 +161,21 @@ def test_unavailable_alertmanager_ends_the_tick(follow):
     alertmanager = Alertmanager(a=Transient("no answer in time"))
     follow(alertmanager).turn([incident("prod:a", "prod:b")])
     assert alertmanager.done == ["prod:a"]
+
+
+def test_what_an_unavailable_alertmanager_does_not_silence_is_shown(follow):
+    """As with a wrong password; only what had no silence before, while it is snoozed."""
+    alertmanager = Alertmanager()
+    snoozes = follow(alertmanager)
+    snoozes.turn([incident("prod:a", until=T0 + 7200)], 0)
+    alertmanager.fails = {"a": Stopped("answered 401", status=401), "b": Stopped("answered 401", status=401)}
+    snoozes.turn([incident("prod:a", "prod:b", until=T0 + 7200)], 1)
+    assert (snoozes.sync.refused, snoozes.refusals) == ({"prod:b": "answered 401"}, 0)
+    snoozes.turn([incident("prod:a", until=T0 + 7200)], 20)
+    assert snoozes.sync.refused == {}
+    alertmanager.fails = {}
+    snoozes.turn([incident("prod:a", "prod:b", until=T0 + 7200)], 40)
+    assert snoozes.sync.refused == {}
 
 
 def test_stop_ends_the_sync_between_two_steps(follow):

@@ -3,6 +3,7 @@
 import os
 from contextlib import closing, suppress
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -59,7 +60,10 @@ class Files:
         except OSError as error:
             raise Unavailable(f"database: cannot open {self.path}: {error.strerror}") from None
         with suppress(OSError):
-            if self.path.stat().st_mode & 0o077:
+            mode = self.path.stat().st_mode
+            if not S_ISREG(mode):  # such as /dev/null, which others need
+                raise ConfigError([f"database: {self.path} is not a regular file"])
+            if mode & 0o077:
                 self.path.chmod(0o600)
 
     def opened(self) -> None:

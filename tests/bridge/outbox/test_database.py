@@ -115,6 +115,14 @@ def test_file_that_cannot_be_opened_is_named(tmp_path):
         Database(f"sqlite:///{tmp_path}")
 
 
+def test_what_is_not_a_file_is_named_and_keeps_its_permissions(tmp_path):
+    """As /dev/null, which nobody but root could open afterwards."""
+    os.mkfifo(tmp_path / "pipe", 0o644)
+    with pytest.raises(ConfigError, match=r"pipe is not a regular file$"):
+        Database(f"sqlite:///{tmp_path}/pipe")
+    assert (tmp_path / "pipe").stat().st_mode & 0o777 == 0o644
+
+
 def test_network_file_system_is_an_error(tmp_path, monkeypatch):
     """SQLite's locks are not reliable there."""
     monkeypatch.setattr("bridge.outbox.sqlite_engine.filesystem", lambda *_: "nfs4")

@@ -174,12 +174,12 @@ class Poller:
         self._event.clear()
         leads, now = self._leads(), self._clock()  # in this order: the snapshot read next is then the leader's last
         stored = self._snapshot.news(now)
-        if stored:
-            with self._updating:
-                mine = self.target
-                self.target = followed(mine, stored)
-            if self.target.knowledge != mine.knowledge:
-                self._on_change(self)
+        with self._updating:
+            before = self.target
+            mine = target_state.drop_future_state(self._collector, before, now)
+            self.target = followed(mine, stored) if stored else mine
+        if self.target.knowledge != before.knowledge:
+            self._on_change(self)
         if leads:
             with self._updating:
                 self.target, self._leading = self._snapshot.resumed(self.target, now), True

@@ -707,6 +707,17 @@ def test_new_leader_without_data_keeps_the_followers_data(started, tmp_path):
     assert (poller.health().success, poller.health().first_poll_ended) == (True, True)
 
 
+def test_follower_whose_clock_is_set_back_drops_its_data(started, tmp_path):
+    """It would look fresh until that time has come again, while the leader's own clock is still ahead."""
+    storage, ahead = Directory(tmp_path, every=0.05), 7200.0
+    leader = started(clock=lambda: time.time() + 7200.0, storage=storage)
+    follower = started(clock=lambda: time.time() + ahead, storage=storage, leads=lambda: False)
+    eventually(lambda: value(leader) and value(follower) == value(leader))
+    ahead = 0.0
+    eventually(lambda: not value(follower) and follower.expires() is None)
+    assert not follower.health().first_poll_ended
+
+
 def test_stopping_follower_stores_nothing(started, tmp_path):
     """Its data is older than the leader's."""
     leader = started(storage=Directory(tmp_path, every=1000.0))

@@ -127,7 +127,8 @@ class Collector:
         if response.status in UNSEEN:
             reading = Reading(at, denied=True)
         elif kind in LISTS:
-            reading = Reading(at, tuple(LISTS[kind][1](body)), truncated=goes_on(read_object(body)))
+            document = read_object(body)
+            reading = Reading(at, tuple(LISTS[kind][1](document)), truncated=goes_on(document))
         else:
             # BGP's rounds take 15 minutes, all others their test's interval, which is known if it is listed.
             is_known = kind != "bgp" and test in group.tests

@@ -6,7 +6,7 @@ Several agents or BGP monitors measure the same thing: shares and means cover al
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from statistics import fmean
-from typing import Final
+from typing import Any, Final
 
 from exporter.collectors.lenient_json import amount_of, objects, percent_of, read_object, text_of
 from exporter.toolkit.lenient import flag_of, number_of, object_of, time_of
@@ -70,9 +70,9 @@ def read_results(test: str, kind: str, body: bytes, oldest: float = 0.0) -> Iter
         yield "test_dns_availability_ratio", (test,), sum(answered) / len(answered)
 
 
-def read_agents(body: bytes) -> Iterator[Value]:
+def read_agents(document: dict[str, Any]) -> Iterator[Value]:
     """Read `/agents` and the members of clusters, without the vendor's own cloud agents and any agent without an id."""
-    rows = [row for row in read_rows(read_object(body), "agents") if row.get("agentType") != "cloud"]
+    rows = [row for row in read_rows(document, "agents") if row.get("agentType") != "cloud"]
     for row in rows[:]:
         for member in objects(row.get("clusterMembers") or [], "clusterMembers"):
             name = f"{text_of(row.get('agentName'))}/{text_of(member.get('name'))}"
@@ -92,11 +92,11 @@ def read_agents(body: bytes) -> Iterator[Value]:
             yield "agent_info", (agent, *about), 1.0
 
 
-def read_local_problems(body: bytes) -> Iterator[Value]:
+def read_local_problems(document: dict[str, Any]) -> Iterator[Value]:
     """Read `/agents/local-problems` as the cloud agents that have active ones, and the number of each."""
     active: Counter[str] = Counter()
     about: dict[str, tuple[str, ...]] = {}
-    for row in read_rows(read_object(body), "localProblems"):
+    for row in read_rows(document, "localProblems"):
         agent = object_of(row.get("agent"))
         if flag_of(row.get("active")) and (name := text_of(agent.get("agentId"))):
             active[name] += 1
@@ -105,12 +105,12 @@ def read_local_problems(body: bytes) -> Iterator[Value]:
     yield from (("agent_info", (agent, *labels), 1.0) for agent, labels in about.items())
 
 
-def read_usage(body: bytes) -> Iterator[Value]:
+def read_usage(document: dict[str, Any]) -> Iterator[Value]:
     """Read `/usage`: the units used so far, for cloud and enterprise together, and those that the plan includes.
 
     A plan without metered billing has no enterprise units: the cloud's are then the total.
     """
-    usage = object_of(read_object(body).get("usage"))
+    usage = object_of(document.get("usage"))
     units = [amount_of(usage.get(name)) for name in ("cloudUnitsUsed", "enterpriseUnitsUsed")]
     if known := [each for each in units if each is not None]:
         yield "units_used", (), sum(known)
@@ -119,15 +119,15 @@ def read_usage(body: bytes) -> Iterator[Value]:
         yield "units_included", (), included
 
 
-def read_outages(body: bytes) -> Iterator[Value]:
+def read_outages(document: dict[str, Any]) -> Iterator[Value]:
     """Read `/internet-insights/outages/filter` as the number of ongoing outages by type (`app`, `net`)."""
-    rows = read_rows(read_object(body), "outages")
+    rows = read_rows(document, "outages")
     going_on = [row for row in rows if not row.get("endDate") and not row.get("endRoundId")]
     counts = {"app": 0, "net": 0} | Counter(text_of(row.get("type")).lower() or UNKNOWN for row in going_on)
     return (("outages", (kind,), float(count)) for kind, count in counts.items())
 
 
-LISTS: Final[Mapping[str, tuple[str, Callable[[bytes], Iterator[Value]]]]] = {
+LISTS: Final[Mapping[str, tuple[str, Callable[[dict[str, Any]], Iterator[Value]]]]] = {
     "agents": ("/agents", read_agents),
     "local_problems": ("/agents/local-problems", read_local_problems),
     "usage": ("/usage", read_usage),

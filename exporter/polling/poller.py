@@ -217,10 +217,9 @@ class Poller:
             except Exception as error:  # noqa: BLE001  a collector's mistake must not end the polling
                 self._collector_failed("requests", error)
                 return NextAction(None, None, AFTER_MISTAKE, None, None)
-            if action.next_poll is None and not self.target.probing and self.target.knowledge.as_of is not None:
-                # Nothing is wanted, as of an endpoints_file that lists none: nothing may seem too old.
-                self.target = replace(self.target, knowledge=self._collector.start())
-                self._action, action = None, replace(action, oldest=None)
+            left = target_state.drop_unwanted(self._collector, self.target, action)
+            if left is not self.target:
+                self.target, self._action, action = left, None, replace(action, oldest=None)
             for request in (action.get, action.probe):
                 self.target = target_state.begin(self.target, request, now) if request else self.target
             # A short wait considers no request, so the oldest value found last still holds.

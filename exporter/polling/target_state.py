@@ -132,6 +132,16 @@ def next_action(collector: Collector, target: Target, now: float, *, getting: bo
     )
 
 
+def drop_unwanted(collector: Collector, target: Target, action: NextAction) -> Target:
+    """Return the target, without what it knows if it wants nothing, as of an endpoints_file that lists none.
+
+    Nothing may seem too old then.
+    """
+    if action.next_poll is not None or target.probing or target.knowledge.as_of is None:
+        return target
+    return replace(target, knowledge=collector.start())
+
+
 def begin(target: Target, request: Request, now: float) -> Target:
     """Return the target after `request` was sent."""
     is_get = isinstance(request, Get)

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import idna
 
+from exporter.toolkit.threads import in_thread
+
 Addresses = list[tuple[Any, ...]]
 """As getaddrinfo returns them: family, kind, protocol, canonical name, address."""
 _lookups: Final[dict[tuple[str, int], "Future[Addresses]"]] = {}
@@ -32,11 +34,9 @@ def resolve(host: str, port: int, deadline: float) -> Addresses:
     """
     name = to_ascii(host)
 
-    def carry_out(lookup: "Future[Addresses]") -> None:
+    def look_up() -> Addresses:
         try:
-            lookup.set_result(socket.getaddrinfo(name, port, type=socket.SOCK_STREAM))
-        except Exception as error:  # noqa: BLE001  whatever it is, the one who waits gets it
-            lookup.set_exception(error)
+            return socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
         finally:
             with _lock:
                 del _lookups[name, port]
@@ -44,9 +44,7 @@ def resolve(host: str, port: int, deadline: float) -> Addresses:
     with _lock:
         lookup = _lookups.get((name, port))
         if lookup is None:
-            lookup = Future()
-            threading.Thread(target=carry_out, args=(lookup,), name=f"resolve {name}", daemon=True).start()
-            _lookups[name, port] = lookup  # only now: one without a thread would never end
+            lookup = _lookups[name, port] = in_thread(f"resolve {name}", look_up)
     try:
         return lookup.result(max(0.0, deadline - time.monotonic()))
     except FutureTimeout:

@@ -9,10 +9,9 @@ import hashlib
 import json
 import logging
 import re
-import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import fields, is_dataclass, replace
 from functools import partial
 from math import inf
@@ -27,6 +26,7 @@ from exporter.polling.snapshot_files import Directory
 from exporter.polling.target_state import Target, drop_future_state
 from exporter.toolkit.config_types import Secret
 from exporter.toolkit.logs import Conditions
+from exporter.toolkit.threads import in_thread
 
 if TYPE_CHECKING:
     from exporter.polling.postgresql import Database  # its driver is an extra
@@ -69,8 +69,8 @@ class Snapshot:
         self._stamp: Hashable = None
         self._saved: Target | None = None
         self._saved_at = 0.0
-        self._access: threading.Thread | None = None
-        """That of the last access to the storage, which may hang."""
+        self._hanging: Future[Any] | None = None
+        """The last access to the storage that took too long."""
         self._conditions = Conditions(_log)
 
     @property
@@ -147,26 +147,18 @@ class Snapshot:
 
     def _in_time(self, access: Callable[[], T]) -> T:
         """Return the result of `access`. Raises OSError after `PATIENCE`, and while an earlier one still hangs."""
-        if self._access and self._access.is_alive():
+        if self._hanging and not self._hanging.done():
             raise OSError(0, "the storage hangs")
-        found: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                found.set_result(access())
-            except BaseException as error:  # noqa: BLE001  whatever it is, the one who waits gets it
-                found.set_exception(error)
-
-        self._access = threading.Thread(target=run, name=f"storage {self._name}", daemon=True)
+        self._hanging = None
         try:
-            self._access.start()
+            outcome = in_thread(f"storage {self._name}", access)
         except RuntimeError:  # the system allows no more threads
-            run()
-        else:
-            self._access.join(PATIENCE)
-        if not found.done():
+            return access()
+        wait([outcome], PATIENCE)
+        if not outcome.done():
+            self._hanging = outcome
             raise OSError(0, "the storage hangs")
-        return found.result()
+        return outcome.result()
 
 
 def followed(mine: Target, stored: Target) -> Target:

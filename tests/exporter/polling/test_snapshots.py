@@ -304,7 +304,7 @@ def test_storage_that_hangs_does_not_stop_the_polling(monkeypatch, caplog):
     assert [follower.news(1022.0) for _ in range(2)] == [None, None]
     assert place.accesses == 2
     place.answers.set()
-    eventually(lambda: not (kept._access.is_alive() or follower._access.is_alive()))
+    eventually(lambda: kept._hanging.done() and follower._hanging.done())
     kept.write(target, 1022.0)
     assert follower.news(1023.0).knowledge == target.knowledge
     hangs = [

@@ -1,7 +1,5 @@
 """`vendorwatch-exporter init`: from nothing to a configuration that starts."""
 
-import sys
-
 import pytest
 
 from exporter.__main__ import main
@@ -59,17 +57,3 @@ def test_unknown_collector_is_named(capsys):
     """With the existing ones."""
     assert main(["init", "nagios", "--stdout"]) == 1
     assert "no such collector: nagios: must be one of bigpanda, certificates, " in capsys.readouterr().err
-
-
-def test_closed_standard_output_is_no_error(monkeypatch):
-    """As with `>&-`: what would be printed is discarded."""
-    monkeypatch.setattr("sys.stdout", None)
-    assert main(["init", "--stdout"]) == 0
-    sys.stdout.close()
-
-
-def test_closed_standard_error_is_no_error(monkeypatch, tmp_path):
-    """The exit status still says that something is wrong."""
-    monkeypatch.setattr("sys.stderr", None)
-    assert main([f"--config.file={tmp_path}/none.yml", "--config.check"]) == 1
-    sys.stderr.close()

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from bridge.__main__ import main as bridge
+from exporter.__main__ import main as exporter
 from exporter.toolkit import program
 
 DEMO = """
@@ -78,3 +80,19 @@ def test_interrupted_command_has_the_status_of_a_signal():
 
     assert program.command(interrupted) == 130
     assert program.command(lambda: 1) == 1
+
+
+@pytest.mark.parametrize("main", [exporter, bridge])
+def test_closed_standard_output_is_no_error(monkeypatch, main):
+    """As with `>&-`: what would be printed is discarded."""
+    monkeypatch.setattr("sys.stdout", None)
+    assert main(["init", "--stdout"]) == 0
+    sys.stdout.close()
+
+
+@pytest.mark.parametrize("main", [exporter, bridge])
+def test_closed_standard_error_is_no_error(monkeypatch, tmp_path, main):
+    """The exit status still says that something is wrong."""
+    monkeypatch.setattr("sys.stderr", None)
+    assert main([f"--config.file={tmp_path}/none.yml", "--config.check"]) == 1
+    sys.stderr.close()

@@ -117,6 +117,7 @@ class Reconciler(PeriodicThread):
         if not self._role.lead(self._clock.wall()):
             self._had_alerts, self.silenced = False, {}
             self.status.since, self.status.last_success, self.status.unanswered = None, None, ""
+            self._withdraw()
             return
         if self.status.since is None:
             self.status.since = self._clock.wall()
@@ -253,9 +254,13 @@ class Reconciler(PeriodicThread):
     def close(self) -> None:
         """Let another replica take over; close all connections."""
         self._role.close()
+        self._withdraw()
+        self._api.close()
+
+    def _withdraw(self) -> None:
+        """Remove the metrics of the replica that polls: those of another one are of long ago."""
         for metric in (self._metrics.reconcile_success, self._metrics.silenced_alerts):
             metric.remove(self._settings.source)
-        self._api.close()
 
 
 def names_of(outbox: Outbox, settings: Settings) -> set[str]:

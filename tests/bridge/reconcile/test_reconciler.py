@@ -630,8 +630,9 @@ def test_only_one_replica_polls(bench):
 
 
 def test_only_the_replica_that_polls_shows_silences(bench):
-    """The other one's would be those of long ago."""
-    first, second = bench.reconciler, bench.make(SETTINGS)
+    """On its page and in its metrics; the other one's would be those of long ago."""
+    first, metrics, bench.metrics = bench.reconciler, bench.metrics, Metrics()
+    second = bench.make(SETTINGS)
     bench.webhook(alert("x"))
     bench.alertmanagers.silenced = {"s1": SILENCE}
     bench.alertmanagers.says = [peer(listed("x", "suppressed", silenced_by=("s1",)))]
@@ -640,6 +641,8 @@ def test_only_the_replica_that_polls_shows_silences(bench):
     second.turn()
     first.turn()
     assert (first.silenced, second.silenced) == ({}, {"prod:x": SILENCE})
+    gauges = [of.registry.get_sample_value for of in (metrics, bench.metrics)]
+    assert [gauge("vendorwatch_bridge_silenced_alerts", {"source": "prod"}) for gauge in gauges] == [None, 1]
 
 
 def test_many_corrections_are_made_in_batches(bench):

@@ -147,7 +147,9 @@ def read(entry: Any, settings: Settings, external_url: str, now: float) -> Alert
     """Read one alert, as in webhooks and `GET /api/v2/alerts`. Raises Unreadable only if it has no identity."""
     if not isinstance(entry, dict):
         raise Unreadable("the alert is not an object")
-    labels, annotations = strings_of(entry.get("labels")), strings_of(entry.get("annotations"))
+    # Of very many, or very long labels those that decide name, status and properties are kept.
+    labels = strings_of(entry.get("labels"), ("alertname", settings.severity_label, *settings.primary_property))
+    annotations = strings_of(entry.get("annotations"))
     given = identifier_of(entry["fingerprint"]) if isinstance(entry.get("fingerprint"), str) else ""
     if not (given or isinstance(entry.get("labels"), dict)):
         raise Unreadable("labels: missing" if entry.get("labels") is None else "labels: not an object")

@@ -98,9 +98,8 @@ def _time(value: Any) -> float | None:
 def _alert(entry: Mapping[str, Any], settings: Settings, now: float) -> Alert:
     primary = _property(entry, "primary_property", _PRIMARY)
     secondary = _property(entry, "secondary_property", _SECONDARY)
-    # The properties come first, because only the first of very many members are kept.
-    members = {**{name: entry[name] for name in (primary, secondary) if name}, **entry}
-    tags = {name: text for name, text in strings_of(members).items() if name not in _OURS and text}
+    members = strings_of(entry, (primary, secondary))
+    tags = {name: text for name, text in members.items() if name not in _OURS and text}
     name = tags.get(secondary, "")
     # BigPanda identifies an alert by its own identifier, else by the pair of its properties.
     own = next((text for name in _IDENTITIES if (text := text_of(entry.get(name)).strip())), "")

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
@@ -50,15 +50,16 @@ def short_text_of(value: Any) -> str:
     return text_of(value)[:_LONGEST].strip()
 
 
-def strings_of(value: Any) -> dict[str, str]:
-    """Return the members of an object as text, as far as possible; {} for anything else."""
+def strings_of(value: Any, first: Iterable[str] = ()) -> dict[str, str]:
+    """Return the members of an object as text, as far as possible; {} for anything else; `first` before others."""
     if not isinstance(value, Mapping):
         return {}
     with suppress(TypeError):  # one of them is not text
         if len(value) <= _MOST_NAMES and len("".join((*value, *value.values()))) <= _LONGEST_KEPT:
             return dict(value)
     found, room = {}, _MOST_TOGETHER
-    for name, one in islice(value.items(), _MOST_NAMES):
+    ordered = {**{name: value[name] for name in first if name in value}, **value}
+    for name, one in islice(ordered.items(), _MOST_NAMES):
         # A tag cannot hold an object, and null is no value.
         if one is None or isinstance(one, Mapping):
             continue

@@ -59,6 +59,14 @@ def test_huge_alerts_are_truncated():
     assert short_text_of(" " + "x" * 3000) == "x" * 2047
 
 
+@pytest.mark.parametrize(("labels", "length"), [(1500, 0), (20, 65_536)])
+def test_labels_that_decide_are_kept_of_huge_alerts(labels, length):
+    """Alertmanager sorts labels by name: a critical alert without its severity was a warning of no host."""
+    found = event(alert(labels={f"a{number:04}": "x" * length for number in range(labels)} | LABELS))
+    assert (found["status"], found["check"], found["host"]) == ("critical", "Down", "web-1")
+    assert found["primary_property"] == "host"
+
+
 def test_status_is_case_insensitive():
     """A quarantined alert pages nobody."""
     assert [translated(alert(status=word)).alerts[0].firing for word in ("Firing ", "RESOLVED")] == [True, False]

@@ -164,12 +164,14 @@ def with_page(known: Known, number: int, at: float, page: Page, most: int) -> Kn
     is_last = read is begun or _is_last(listing, page)
     if not is_last and number < most and listing.told < MOST_ROWS:
         return read
-    short = page.total is not None and listing.told < page.total
+    listed = sum(seen >= listing.at for seen in read.seen.values())
+    short = page.total is not None and listed < page.total
     # Also if the vendor names a next page that our page parameter does not reach.
     truncated = shifted or short or page.goes_on or not is_last
     # A round of one page cannot have missed a monitor, unless that page lacks those it counts.
     sure = known.round_at is None or (number == 1 and not (short and not page.monitors))
-    return _ended(read, listing, sure=sure, truncated=truncated)
+    # A monitor that is listed twice, as without a stable order, takes the place of another.
+    return _ended(read, listing, sure=sure, hiding=listed < listing.told, truncated=truncated)
 
 
 def without(known: Known, identities: Iterable[str]) -> Known:
@@ -235,10 +237,11 @@ def _read(known: Known, listing: Listing, at: float, page: Page) -> tuple[Known,
     return known, listing
 
 
-def _ended(known: Known, listing: Listing, *, sure: bool, truncated: bool) -> Known:
-    """Return the knowledge at the end of a round. `sure`: what it does not list is gone."""
+def _ended(known: Known, listing: Listing, *, sure: bool, hiding: bool, truncated: bool) -> Known:
+    """Return the knowledge at the end of a round. `sure`: what it does not list is gone; `hiding`: some may not be."""
     unlisted = [identity for identity, _ in takewhile(lambda item: item[1] < listing.at, known.seen.items())]
-    known = without(known, unlisted if sure else (one for one in unlisted if one in known.missing))
+    again = () if hiding else known.missing
+    known = without(known, unlisted if sure else (one for one in unlisted if one in again))
     ongoing = {identity for identity, each in known.incidents.items() if each.ongoing}
     places = {one.place for one in known.monitors.values()}
     return replace(

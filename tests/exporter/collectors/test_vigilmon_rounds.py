@@ -69,7 +69,7 @@ def next_get(known, now, **others):
         (page(1), page(1), (1, False)),
         (page(1, goes_on=True), page(1, goes_on=True), (1, True)),
         (page(1, last_page=2, goes_on=True), page(2, last_page=2), (2, False)),
-        (page(1, 2, total=4), page(2, 3, total=4), (3, False)),
+        (page(1, 2, total=4), page(2, 3, total=4), (3, True)),
     ],
     ids=[
         *("total", "per_page", "last_page", "short", "short last page", "no meta"),
@@ -330,6 +330,16 @@ def test_missing_monitor_is_polled_by_id():
     assert (again.missing, again.as_of) == ({}, 160.0)
     without_it = read(there, 160.0, page(1, 2, total=5), page(4, 5, total=5), page(6, total=5))
     assert list(without_it.monitors) == list("12456")
+
+
+def test_monitor_that_an_unstable_order_hides_stays():
+    """In whichever rounds another is listed twice in its place; meanwhile the list is incomplete."""
+    known = listed()
+    for at in (130.0, 160.0, 190.0):
+        known = read(known, at, page(1, 2, total=6), page(2, 4, total=6), page(5, 6, total=6))
+        assert (sorted(known.monitors), known.truncated, unasked(known)) == (list("123456"), True, [("3", at + 2.0)])
+    known = read(known, 220.0, page(1, 2, total=6), page(3, 4, total=6), page(5, 6, total=6))
+    assert (known.truncated, known.missing) == (False, {})
 
 
 def test_only_a_response_after_the_round_confirms_a_missing_monitor():

@@ -19,6 +19,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         if arguments.run is not None and not arguments.config_check:
             return program.command(lambda: int(arguments.run(arguments)))
+        program.hold_reloads()
         addresses = tuple(flags.addresses(arguments.listen, DEFAULT_ADDRESS))
         # Read both before exiting, so that the problems of both are reported.
         config = program.read(lambda file: load_for(file, addresses), arguments.config_file)

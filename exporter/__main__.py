@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.command == "init":
         path = None if options.stdout else options.config_file
         return starter.run(PROGRAM, path, lambda: starter_for(options.collectors))
+    program.hold_reloads()
     # Read both before exiting, so that the problems of both are reported.
     config = program.read(load, options.config_file)
     web_config = program.read(WebConfigFile, options.web_config)

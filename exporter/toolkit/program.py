@@ -36,6 +36,11 @@ def open_streams() -> None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  as long as the process
 
 
+def hold_reloads() -> None:
+    """Keep a SIGHUP for `run`: until then it would end the program, as a reload right after a start does."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP,))
+
+
 def report(about: object, lines: Iterable[object]) -> int:
     """Print problems of a file or the program, one a line, and return the exit status for them."""
     sys.stderr.writelines(f"{about}: {escaped(str(line))}\n" for line in lines)

@@ -1,8 +1,11 @@
 """A program's signals, in a process of its own."""
 
+import os
 import signal
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +58,34 @@ def test_a_failed_reload_does_not_end_it(number, reload, logged):
     status, said, log = ended(signal.SIGHUP, number, reload=reload)
     assert (status, said) == (0, ["reloaded", *(["failed"] if reload != "pass" else []), "stopped"])
     assert ("Reload failed unexpectedly" in log) == logged
+
+
+ROOT = Path(__file__).parents[2]
+TARGETS = "targets: [{collector: certificates, account: edge, endpoints: ['127.0.0.1:9']}]"
+RECEIVERS = (
+    "{database: 'sqlite:///b.db', bigpanda: {app_key: a, token: b}, receivers: [{receiver: vigilmon, source: c}]}"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "config"), [("exporter", TARGETS), ("bridge", RECEIVERS)], ids=["exporter", "bridge"])
+def test_a_reload_requested_during_the_start_follows_it(tmp_path, name, config):
+    """SIGHUP while the configuration is read for the first time; then it is read again."""
+    file, second, environment = tmp_path / "config.yml", tmp_path / "second", os.environ | {"PYTHONPATH": str(ROOT)}
+    for pipe in (file, second):
+        os.mkfifo(pipe)
+    command = [sys.executable, "-m", name, f"--config.file={file}", "--web.listen-address=127.0.0.1:0"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment) as process:
+        with file.open("w") as first:  # once the program reads it
+            second.replace(file)
+            process.send_signal(signal.SIGHUP)
+            first.write(config)
+        again = threading.Thread(target=file.write_text, args=(config,), daemon=True)
+        again.start()
+        again.join(30)
+        assert not again.is_alive(), process.poll()
+        process.terminate()
+        assert process.wait(60) == 0
 
 
 def test_a_thread_that_hangs_does_not_keep_it():

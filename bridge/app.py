@@ -109,7 +109,10 @@ class Bridge:
 
     def reload(self) -> None:
         """Reload bridge.yml. Raises ConfigError if it is invalid, keeping the current configuration."""
-        with self._reloading, program.reloading(self._start.config_file, partial(self._metrics.reloaded, None)):
+        failed, web_config = partial(self._metrics.reloaded, None), self._start.web_config
+        with self._reloading, program.reloading(web_config.file, failed):
+            web_config.check()
+        with self._reloading, program.reloading(self._start.config_file, failed):
             config = load_for(self._start.config_file, self._start.addresses)
             if config.database != self._current.config.database or not self._database.leads_to(config.database.read()):
                 _log.warning("Changes to database take effect after a restart")

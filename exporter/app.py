@@ -35,7 +35,7 @@ class App:
         """Open the storage and the sockets. Raises ConfigError if one of them cannot be used."""
         self._file: Path = options.config_file
         self._shard: Shard = options.shard
-        self._config = config
+        self._config, self._web_config = config, web_config
         self._one_at_a_time = threading.Lock()
         self._leadership = leadership(options.storage_url, self._shard) if options.storage_url else None
         shard, role = (self._shard.number, self._shard.count), self._leadership.role if self._leadership else None
@@ -63,8 +63,11 @@ class App:
 
     def reload(self) -> None:
         """Reload the configuration. Raises ConfigError with all its problems and keeps the current one."""
-        with self._one_at_a_time, program.reloading(self._file, self._running.failed):
-            self._follow(load(self._file))
+        with self._one_at_a_time:
+            with program.reloading(self._web_config.file, self._running.failed):
+                self._web_config.check()
+            with program.reloading(self._file, self._running.failed):
+                self._follow(load(self._file))
 
     def _follow(self, config: Config) -> None:
         for warning in config.warnings():

@@ -70,15 +70,16 @@ def command(run: Callable[[], int]) -> int:
 
 
 @contextmanager
-def reloading(file: Path, failed: Callable[[], None]) -> Iterator[None]:
-    """Log whatever goes wrong in a reload and call `failed`. Raises ConfigError instead of an unexpected error."""
+def reloading(file: Path | None, failed: Callable[[], None]) -> Iterator[None]:
+    """Log whatever goes wrong in a reload and call `failed`. Raises ConfigError for any error; problems name the file."""
     try:
         yield
     except ConfigError as error:
         failed()
-        for problem in error.problems:
-            _log.error("Reload failed, keeping the current configuration: %s: %s", file, problem)
-        raise
+        problems = [f"{file}: {problem}" for problem in error.problems]
+        for problem in problems:
+            _log.error("Reload failed, keeping the current configuration: %s", problem)
+        raise ConfigError(problems) from error
     except Exception as error:
         failed()
         _log.exception("Reload failed unexpectedly, keeping the current configuration")

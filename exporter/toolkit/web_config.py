@@ -204,7 +204,7 @@ class WebConfigFile:
 
     def __init__(self, file: Path | None) -> None:
         """Read the file. Raises ConfigError with one line for each problem."""
-        self._file = file
+        self.file = file
         self._looked = time.monotonic()
         self._latest = self.config = WebConfig()
         """The latest that could be read, and the one in force; they differ while a certificate cannot be used."""
@@ -213,18 +213,22 @@ class WebConfigFile:
         if file:
             self.config, self.context = self._read(file)
 
+    def check(self) -> None:
+        """Raise ConfigError if a file cannot be used now: `refresh` only logs that."""
+        WebConfigFile(self.file)
+
     def refresh(self) -> None:
         """Check, at most once a second, whether a file has changed, and re-read those that have. For one thread."""
         now = time.monotonic()
-        if self._file is None or now - self._looked < _LOOK_AGAIN:
+        if self.file is None or now - self._looked < _LOOK_AGAIN:
             return
         self._looked = now
-        seen = _stamps(self._file, self._latest)
+        seen = _stamps(self.file, self._latest)
         if seen == self._seen:
             return
         self._seen = seen
         try:
-            config, context = self._read(self._file)
+            config, context = self._read(self.file)
         except ConfigError as error:
             _log.error("Reload of the web config failed, keeping the current one: %s", error)
             return

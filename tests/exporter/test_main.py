@@ -320,7 +320,7 @@ def test_reload_over_http_with_a_bad_file_changes_nothing(config_file, run):
     response = requests.post(f"{program.url}/-/reload", timeout=30)
     assert (response.status_code, response.text) == (
         500,
-        "Reload failed, keeping the current configuration:\ntargets: give a list of at least one target\n",
+        f"Reload failed, keeping the current configuration:\n{file}: targets: give a list of at least one target\n",
     )
     assert "\nvendorwatch_config_last_reload_successful 0.0\n" in program.get()
     assert "tls_probe_success{" in program.get()

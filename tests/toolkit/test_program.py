@@ -1,6 +1,7 @@
 """A program's signals, in a process of its own."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,10 +9,12 @@ import threading
 from pathlib import Path
 
 import pytest
+import requests
 
 from bridge.__main__ import main as bridge
 from exporter.__main__ import main as exporter
 from exporter.toolkit import program
+from tests.waiting import eventually
 
 DEMO = """
 import threading, time
@@ -86,6 +89,29 @@ def test_a_reload_requested_during_the_start_follows_it(tmp_path, name, config):
         assert not again.is_alive(), process.poll()
         process.terminate()
         assert process.wait(60) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "config"), [("exporter", TARGETS), ("bridge", RECEIVERS)], ids=["exporter", "bridge"])
+def test_a_reload_with_an_invalid_web_config_fails(tmp_path, name, config):
+    """Over HTTP and in the log with its name and problem: it stays in force meanwhile, and nothing else would tell."""
+    file, web, log = tmp_path / "config.yml", tmp_path / "web.yml", tmp_path / "log"
+    file.write_text(config)
+    web.write_text("{}")
+    flags = [f"--config.file={file}", f"--web.config.file={web}", "--web.listen-address=127.0.0.1:0"]
+    command = [sys.executable, "-m", name, "--web.enable-lifecycle", *flags]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with log.open("w") as errors, subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=errors) as process:
+        port = eventually(lambda: re.search(r"Listening on [\d.]+:(\d+)", log.read_text()))[1]
+        statuses = []
+        for text in ("basic_auth: {}", "{}"):
+            web.write_text(text)
+            answer = requests.post(f"http://127.0.0.1:{port}/-/reload", timeout=30)
+            statuses.append((answer.status_code, answer.text))
+        process.terminate()
+    failed = "Reload failed, keeping the current configuration:"
+    assert statuses == [(500, f"{failed}\n{web}: basic_auth: unknown key\n"), (200, "Reloaded.\n")]
+    assert f"{failed} {web}: basic_auth: unknown key" in log.read_text()
 
 
 def test_a_thread_that_hangs_does_not_keep_it():

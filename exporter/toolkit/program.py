@@ -71,7 +71,7 @@ def command(run: Callable[[], int]) -> int:
 
 @contextmanager
 def reloading(file: Path | None, failed: Callable[[], None]) -> Iterator[None]:
-    """Log whatever goes wrong in a reload and call `failed`. Raises ConfigError for any error; problems name the file."""
+    """Log whatever goes wrong in a reload and call `failed`. Raises ConfigError for any error, naming the file."""
     try:
         yield
     except ConfigError as error:

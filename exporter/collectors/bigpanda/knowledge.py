@@ -169,14 +169,15 @@ def with_page(environment: Environment, found: Found, page: int, at: float, max_
     more = is_full and any(incident.id not in seen for incident in found.incidents)
     if more and page < max_pages and rows < LAST_INCIDENT:
         return replace(environment, unfinished=grown)
-    missing = shifted or (found.total is not None and found.total > rows)
-    whole = _whole(environment.folders.get(ACTIVE), grown, found.total, truncated=more or missing)
+    whole = _whole(environment.folders.get(ACTIVE), grown, found.total, truncated=more or shifted)
     return replace(environment, unfinished=None).with_folder(ACTIVE, whole)
 
 
 def _whole(before: Folder | None, listing: Listing, total: int | None, *, truncated: bool) -> Folder:
     """Count an incident that moved between pages once, as last listed; 0 for combinations seen before."""
     listed = {incident.id or f"unnamed {place}": incident for place, incident in enumerate(listing.incidents)}
+    # In the place of one that is there twice another is missing.
+    truncated = truncated or (total or 0) > len(listed)
     active = [incident for incident in listed.values() if incident.active]
     counts = Counter({(status, severity): 0 for status, severity, _ in before.counts} if before else {})
     counts.update((incident.status, incident.severity) for incident in active)

@@ -251,6 +251,7 @@ def test_next_page_is_requested_up_to_the_total(total, page, more):
         (2, [[incident(1)], [incident(2)]], 3, True),
         (2, [[incident(1)], [incident(2)]], 2, False),
         (9, [[incident(1)], []], 3, True),
+        (9, [[incident(1), incident(2)], [incident(2), incident(3)]], 4, True),  # another one is missing
         (9, [[incident("")]] * 3, 3, False),  # without ids, none of them is there twice
         (100, [[incident(number) for number in range(10_000)]], 10_001, True),
     ],

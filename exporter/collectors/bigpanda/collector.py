@@ -116,7 +116,7 @@ class Collector:
                     path=f"{ENVIRONMENTS}/{quote(identity, safe='')}/incidents",
                     item=identity,
                     params=tuple(params.items()),
-                    expected_statuses=frozenset({404} if page > 1 else ()),
+                    expected_statuses=frozenset({204, 404} if page > 1 else {204}),
                 )
 
     def update(self, knowledge: Knowledge, request: Get, response: Response) -> Knowledge:
@@ -124,11 +124,11 @@ class Collector:
         at, params = response.at, dict(request.params)
         if request.endpoint == ENVIRONMENTS:
             return with_environments(knowledge, read_environments(response.body), at, self.settings.environments)
+        has_content = response.status == 200  # noqa: PLR2004  204: there are none; 404: the previous page was the last one
         if request.endpoint == MAINTENANCE:
             status, page = params["status"], int(params["page"])
             before = (page - 1) * PAGE_SIZE
-            # 204: there are none.
-            rows, total = read_plans(response.body) if response.status == 200 else (0, None)  # noqa: PLR2004
+            rows, total = read_plans(response.body) if has_content else (0, None)
             count = before + rows if total is None else total
             # 404: the previous page was the last one; of the first page, that the key may not see them.
             plans = Plans(at, None if response.status in UNSEEN and not before else count)
@@ -138,13 +138,12 @@ class Collector:
         environment = knowledge.environments.get(request.item)
         if environment is None:
             return knowledge
+        page, known = int(params.get("page", "1")), environment.unfinished
+        found = read_search(response.body) if has_content else Found(known.total if known and page > 1 else None, ())
         if params["folder"] == ACTIVE:
-            known = environment.unfinished
-            # 404: the previous page was the last one.
-            found = Found(known.total if known else None, ()) if response.status == 404 else read_search(response.body)  # noqa: PLR2004
-            changed = with_page(environment, found, int(params["page"]), at, self.settings.max_pages)
+            changed = with_page(environment, found, page, at, self.settings.max_pages)
         else:
-            found, rows = read_search(response.body), int(params["page_size"])
+            rows = int(params["page_size"])
             # Without a total, more incidents may follow on a full page.
             total = len(found.incidents) if found.total is None and len(found.incidents) != rows else found.total
             if total is None and rows == PAGE_SIZE:

@@ -91,7 +91,7 @@ def test_missing_page_after_the_last_one_ends_the_listing():
             knowledge, ask_for(collector, knowledge, "a", "active", START + 60), response(document, START + 60)
         )
         request = ask_for(collector, first, "a", "active", START + 61)
-        assert request.expected_statuses == {404}
+        assert request.expected_statuses == {204, 404}
         listed = collector.update(first, request, Response(START + 61, 404, b"<html>"))
         assert listed.truncated is cut
         assert samples(collector, listed, "bigpanda_active_incidents", START + 61) == {
@@ -382,7 +382,27 @@ def test_only_a_further_page_may_be_missing():
     first = ask_for(collector, knowing(collector, "a"), "a", "active")
     rows = [incident(number) for number in range(100)]
     second = ask_for(collector, listed(collector, [rows], total=101), "a", "active", START + 1)
-    assert (first.expected_statuses, second.expected_statuses) == (frozenset(), {404})
+    assert (first.expected_statuses, second.expected_statuses) == ({204}, {204, 404})
+
+
+def test_no_content_means_no_incidents():
+    """Of any folder; suddenly it counts only once confirmed, and instead of a further page it ends the list."""
+    collector = Collector(settings())
+    knowledge = knowing(collector, "a")
+    for at, total in ((START, 0.0), (START + 60, 0.0)):
+        for folder in FOLDERS:
+            request = ask_for(collector, knowledge, "a", folder, at)
+            knowledge = collector.update(knowledge, request, Response(at, 204, b""))
+        assert set(samples(collector, knowledge, "bigpanda_incidents", at).values()) == {total}
+    rows = [incident(number) for number in range(100)]
+    half = listed(collector, [rows], total=101)
+    whole = collector.update(half, ask_for(collector, half, "a", "active", START + 1), Response(START + 1, 204, b""))
+    assert samples(collector, whole, "bigpanda_incidents", START + 1) == {("a", "active"): 101.0}
+    assert whole.truncated
+    emptied = collector.update(
+        whole, ask_for(collector, whole, "a", "active", START + 61), Response(START + 61, 204, b"")
+    )
+    assert samples(collector, emptied, "bigpanda_incidents", START + 61) == {("a", "active"): 101.0}
 
 
 def test_environment_without_a_name_or_an_id_has_the_other():

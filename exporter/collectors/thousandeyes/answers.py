@@ -118,11 +118,11 @@ def read_rows(document: dict[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 def _alert(row: dict[str, Any]) -> Alert:
-    states = (_ACTIVE.get(text_of(row.get(name)).lower()) for name in ("alertState", "state"))
-    severities = (text_of(row.get(name)).lower() for name in ("alertSeverity", "severity"))
+    states = (_ACTIVE.get(text_of(row.get(name)).strip().lower()) for name in ("alertState", "state"))
+    severities = (text_of(row.get(name)).strip().lower() for name in ("alertSeverity", "severity"))
     return Alert(
         id=text_of(row.get("id")) or text_of(row.get("alertId")) or last_segment(_href(row, "self")),
-        type=text_of(row.get("alertType")).lower() or UNKNOWN,
+        type=text_of(row.get("alertType")).strip().lower() or UNKNOWN,
         severity=next((severity for severity in severities if severity in SEVERITIES), UNKNOWN),
         # Only active alerts are requested, so one without a readable state is active.
         active=next((state for state in states if state is not None), True),

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from statistics import fmean
 from typing import Any, Final
 
-from exporter.collectors.lenient_json import amount_of, objects, percent_of, read_object, text_of
-from exporter.toolkit.lenient import flag_of, number_of, object_of, time_of
+from exporter.collectors.lenient_json import amount_of, percent_of, read_object, text_of
+from exporter.toolkit.lenient import flag_of, number_of, object_of, objects_of, time_of
 
 from .answers import UNKNOWN, read_rows
 
@@ -57,7 +57,7 @@ def read_results(test: str, kind: str, body: bytes, oldest: float = 0.0) -> Iter
         if numbers := [number for row in rows if (number := read(row.get(member))) is not None]:
             yield name, (test, stat) if stat else (test,), over(numbers) / part
     if kind == "http-server":
-        if errors := [error.lower() for row in rows if (error := text_of(row.get("errorType")))]:
+        if errors := [error for row in rows if (error := _error_of(row))]:
             yield "test_availability_ratio", (test,), errors.count("none") / len(errors)
         # The server's own certificate comes first in the chain; the vendor calls its expiry `validBefore`.
         chains = [chain for row in rows if isinstance(chain := row.get("sslCertificates"), list)]
@@ -70,18 +70,24 @@ def read_results(test: str, kind: str, body: bytes, oldest: float = 0.0) -> Iter
         yield "test_dns_availability_ratio", (test,), sum(answered) / len(answered)
 
 
+def _error_of(row: dict[str, Any]) -> str:
+    """Return an agent's error in lower case, `none` also for a successful response without one; "" if unknown."""
+    was_answered = 0 < (number_of(row.get("responseCode")) or 0.0) < 400  # noqa: PLR2004  4xx, 5xx
+    return text_of(row.get("errorType")).strip().lower() or ("none" if was_answered else "")
+
+
 def read_agents(document: dict[str, Any]) -> Iterator[Value]:
     """Read `/agents` and the members of clusters, without the vendor's own cloud agents and any agent without an id."""
     rows = [row for row in read_rows(document, "agents") if row.get("agentType") != "cloud"]
     for row in rows[:]:
-        for member in objects(row.get("clusterMembers") or [], "clusterMembers"):
+        for member in objects_of(row.get("clusterMembers")):
             name = f"{text_of(row.get('agentName'))}/{text_of(member.get('name'))}"
             of_cluster = {"agentType": "cluster-member", "location": row.get("location")}
             rows.append({**member, **of_cluster, "agentId": member.get("memberId"), "agentName": name})
     for agent, row in {text_of(row.get("agentId")): row for row in rows}.items():
         load, errors = amount_of(row.get("utilization")), row.get("errorDetails")
         values = {
-            "agent_online": _ONLINE.get(text_of(row.get("agentState")).lower()),
+            "agent_online": _ONLINE.get(text_of(row.get("agentState")).strip().lower()),
             "agent_last_seen_timestamp_seconds": time_of(row.get("lastSeen")),
             "agent_utilization_ratio": None if load is None else load / 100,
             "agent_errors": float(len(errors) if isinstance(errors, list) else 0),

@@ -442,6 +442,8 @@ def test_results_of_a_round_long_ago_are_not_shown(listed, kind, oldest):
         ([], None, None),
         ([{}], None, None),
         ([{"errorType": "None"}, {"errorType": "Connect"}, {"errorType": "none"}, {}], 2 / 3, None),
+        ([{"errorType": None, "responseCode": 200}, {"responseCode": 301}, {"errorType": "Connect"}], 2 / 3, None),
+        ([{"responseCode": 500}, {"responseCode": 0}, {"responseCode": "200", "errorType": "HTTP"}], 0.0, None),
         ([{"roundId": 1, "errorType": "Connect"}, {"roundId": 2, "errorType": "None"}], 1.0, None),
         ([{"startTime": 5, "errorType": "Connect"}, {"startTime": 4, "errorType": "None"}], 0.0, None),
         (
@@ -659,7 +661,8 @@ def test_members_of_a_cluster_are_agents():
         {"memberId": "9", "name": "b", "agentState": "offline"},
     ]
     cluster = {"agentId": "7", "agentName": "Oslo", "agentType": "enterprise-cluster", "location": "NO"}
-    listed = {"agents": [cluster | {"clusterMembers": members}, {"agentId": "6", "clusterMembers": None}]}
+    odd = [{"agentId": "6", "clusterMembers": each} for each in (None, "none", 5)]
+    listed = {"agents": [cluster | {"clusterMembers": [*members, "c"]}, *odd]}
     knowledge = polled(collector, collector.start(), "/agents", listed)
 
     assert ("expand", "cluster-member") in ask_for(collector, knowledge, "/agents", START).params

@@ -174,10 +174,14 @@ class Budget:
         compared with that clock, as given by its `Date` header; and since limits are per minute, the wait is capped at
         a minute.
         """
-        prefix = next((name for name in _FAMILIES if f"{name}remaining" in headers), None)
-        # What an earlier response said may long be over; a limit of 0 is none, because this request was counted too.
-        if prefix is None or _number(headers.get(f"{prefix}limit", "")) == 0:
+        # A limit of 0 is none, because this request was counted too.
+        limits = [name for name in _FAMILIES if _number(headers.get(f"{name}limit", "")) != 0]
+        counts = ((name, _number(headers.get(f"{name}remaining", ""))) for name in limits)
+        left = {name: count for name, count in counts if count is not None}
+        if not left:  # what an earlier response said may long be over
             return replace(self, limit=None, remaining=None, reset=None)
+        # A gateway may have a limit of its own: the nearest one counts.
+        prefix = min(left, key=lambda name: left[name])
         text = headers.get(f"{prefix}reset", "")
         number, vendors_now = _number(text), time_of(headers.get("date", ""))
         if number is not None and number < _EPOCH:
@@ -188,7 +192,7 @@ class Budget:
         return replace(
             self,
             limit=_number(headers.get(f"{prefix}limit", "")),
-            remaining=_number(headers[f"{prefix}remaining"]),
+            remaining=left[prefix],
             reset=now + ahead if ahead > 0 else None,
         )
 

@@ -262,6 +262,11 @@ def test_clean_stop_leaves_no_unreported_requests():
         ({"x-rate-limit-remaining": "0", "x-rate-limit-reset": str(int(NOW + 8) * 1000)}, 0, None, 8),
         ({"x-rate-limit-remaining": "0", "x-rate-limit-reset": "Fri, 15 Jan 2027 08:00:09 GMT"}, 0, None, 9),
         ({"x-ratelimit-remaining": "many", "x-ratelimit-limit": ""}, None, None, None),
+        # A gateway's beside the vendor's: the one that is reached first.
+        ({"x-ratelimit-limit": "1000", "x-ratelimit-remaining": "900", "x-ratelimit-reset": "3000",
+          "ratelimit-limit": "60", "ratelimit-remaining": "0", "ratelimit-reset": "20"}, 0, 60, 20),
+        ({"x-organization-rate-limit-remaining": "9", "x-ratelimit-limit": "0", "x-ratelimit-remaining": "0",
+          "x-rate-limit-remaining": "-1"}, 9, None, None),
         ({"x-ratelimit-limit": "0", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "0"}, None, None, None),
         ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "soon"}, 0, None, 60),
         ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "30000"}, 0, None, 3600),  # perhaps milliseconds

@@ -41,8 +41,7 @@ class _Slot:
 
     def shown(self, now: float) -> Rendered:
         """Return the rendered families unless expired: the target's thread may hang, the render thread be late."""
-        expires = self.poller.expires()
-        return self.rendered if expires is None or now < expires else {}
+        return self.rendered if self.poller.shows(now) else {}
 
 
 class PageCache:

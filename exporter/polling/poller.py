@@ -117,8 +117,7 @@ class Poller:
 
     def _query(self, where: str, now: float, query: Callable[[Any], T]) -> T | None:
         """Return the collector's answer; None while nothing is known, past `max_age`, or if the collector raises."""
-        expires = self.expires()
-        if expires is None or now > expires:
+        if not self.shows(now):
             return None
         try:
             return query(self.target.knowledge)
@@ -126,10 +125,9 @@ class Poller:
             self._collector_failed(where, error)
             return None
 
-    def expires(self) -> float | None:
-        """Return the epoch second after which the data is too old to show; None while nothing is known."""
-        as_of = self.target.knowledge.as_of
-        return None if as_of is None else as_of + self.settings.max_age
+    def shows(self, now: float) -> bool:
+        """Return whether something is known that is not too old to show."""
+        return self.settings.shows(self.target.knowledge.as_of, now)
 
     def health(self) -> Health:
         """Return the health of the polling."""

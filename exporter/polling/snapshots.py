@@ -82,9 +82,8 @@ class Snapshot:
         """Return the target as stored, or a new one. Stored data that may still be shown counts as a first round."""
         rate = self._settings.requests_per_minute
         found = self.news(now) or Target(knowledge=self._collector.start(), budget=Budget.start(rate, now))
-        as_of, round_at = found.knowledge.as_of, found.knowledge.round_at
-        is_shown = as_of is not None and round_at is not None and now <= as_of + self._settings.max_age
-        return replace(found, success=found.success if is_shown else None, counting_since=now)
+        is_round = found.knowledge.round_at is not None and self._settings.shows(found.knowledge.as_of, now)
+        return replace(found, success=found.success if is_round else None, counting_since=now)
 
     def news(self, now: float) -> Target | None:
         """Return the target if it was stored again since the last read, else None."""

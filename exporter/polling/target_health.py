@@ -15,8 +15,7 @@ def health(
 ) -> Health:
     """Return the health of a target's polling. `shown`: how many series are on the page, and whether some were cut."""
     as_of = target.knowledge.as_of
-    is_fresh = as_of is not None and now <= as_of + settings.max_age
-    series, is_cut = shown if is_fresh else (0, False)
+    series, is_cut = shown if settings.shows(as_of, now) else (0, False)
     reason, pause = failing(target, settings.max_age, now), target.budget.paused(now)
     return Health(
         collector=settings.collector,

@@ -94,10 +94,10 @@ def test_page_restart_and_follower_are_equal(folder, data):
         follower = Poller(
             case.settings, case.collector, None, lambda: now, lambda _poller: None, storage, leads=lambda: False
         )
-        if follower.expires() is not None:
+        if follower.health().last_success is not None:
             shown = follower.rendered(now, lambda families: pages(families, case.settings.account))
             assert shown == expected
         assert follower.target.knowledge == known
         assert [figure.text for figure in follower.figures()] == [
-            figure.text for figure in case.collector.figures(known, now) if follower.expires() is not None
+            figure.text for figure in case.collector.figures(known, now) if follower.health().last_success is not None
         ]

@@ -51,10 +51,10 @@ class FakePoller:
 
     def rendered(self, now, form):
         self.asked += 1
-        return form(self.families if self.until is None or now < self.until else [])
+        return form(self.families if self.shows(now) else [])
 
-    def expires(self):
-        return self.until
+    def shows(self, now):
+        return self.until is None or now < self.until
 
     def health(self):
         return NEVER

@@ -167,7 +167,6 @@ def test_before_the_first_round_there_are_no_series():
     poller = Poller(settings(), Collector(), Vendor(), lambda: 1000.0, lambda _poller: None)
     health = poller.health()
     assert poller.rendered(1000.0, list) == []
-    assert poller.expires() is None
     assert (health.success, health.last_success, health.first_poll_ended, health.series) == (None, None, False, 0)
     assert (health.collector, health.account, dict(health.requests)) == ("c", "a", {})
 
@@ -185,7 +184,6 @@ def test_a_target_is_polled_and_its_metrics_served(started):
     assert health.rate_limit_remaining == 50
     assert health.budget_used_ratio > 0
     assert health.oldest_value <= health.last_success
-    assert poller.expires() >= health.last_success + poller.settings.max_age
     assert changes[:3] == [poller] * 3
 
 
@@ -255,11 +253,10 @@ def test_hanging_vendor_blocks_only_its_own_target(started):
 
 
 def test_series_are_withdrawn_exactly_at_their_time():
-    """At `expires` the series are still there, after it they are gone."""
+    """At `max_age` the series are still there, after it they are gone."""
     collector = Collector()
     poller = Poller(settings(max_age=300.0), collector, Vendor(), lambda: 1000.0, lambda _poller: None)
     poller.target = replace(poller.target, knowledge=Known(as_of=1000.0, values={"x": 1.0}))
-    assert poller.expires() == 1300.0
     assert poller.rendered(1300.0, list) != []
     assert poller.rendered(1300.1, list) == []
 
@@ -555,7 +552,7 @@ def test_the_state_survives_a_restart_with_its_age(started, tmp_path):
         Directory(tmp_path),
     )  # fmt: skip
     assert again.rendered(time.time(), list) == first.rendered(time.time(), list)
-    assert again.expires() == first.expires()
+    assert again.health().last_success == first.health().last_success
     health = again.health()
     assert (health.success, health.first_poll_ended) == (True, True)
     assert health.budget_used_ratio == pytest.approx(0.5)
@@ -619,8 +616,8 @@ def test_follower_serves_the_leaders_snapshots(started, tmp_path):
         on_change=changes.append,
     )
     eventually(lambda: {"status", "d"} <= set(value(follower)))
-    seen = follower.expires()
-    eventually(lambda: follower.expires() > seen)
+    seen = follower.health().last_success
+    eventually(lambda: follower.health().last_success > seen)
     health = follower.health()
     assert (health.success, health.first_poll_ended, dict(health.requests)) == (True, True, {})
     assert health.last_success <= leader.health().last_success
@@ -680,10 +677,10 @@ def test_former_leader_stops_polling_and_keeps_its_data(started, tmp_path):
     poller.wake()
     eventually(lambda: poller.health().next_poll is None)
     eventually(lambda: rests(vendor))  # a request that was under way when it lost the lead has ended
-    asked, known, seen = len(vendor.asked), value(poller), poller.expires()
+    asked, known, seen = len(vendor.asked), value(poller), poller.health().last_success
     counted = dict(poller.health().requests)
     other = started(storage=Directory(tmp_path, every=0.05))
-    eventually(lambda: poller.expires() > seen)
+    eventually(lambda: poller.health().last_success > seen)
     assert (set(value(poller)), dict(poller.health().requests), len(vendor.asked)) == (set(known), counted, asked)
     other.stop(30)
     leading.append(True)
@@ -699,11 +696,11 @@ def test_new_leader_without_data_keeps_the_followers_data(started, tmp_path):
     leading.clear()
     poller.wake()
     eventually(lambda: poller.health().next_poll is None)
-    known, expires = value(poller), poller.expires()
+    known, as_of = value(poller), poller.health().last_success
     begins = Target(knowledge=Known(), budget=replace(Budget.start(60.0, time.time()), remaining=7.0))
     Snapshot(storage, poller.settings, Collector()).write(begins, time.time())
     eventually(lambda: poller.health().rate_limit_remaining == 7.0)
-    assert (value(poller), poller.expires()) == (known, expires)
+    assert (value(poller), poller.health().last_success) == (known, as_of)
     assert (poller.health().success, poller.health().first_poll_ended) == (True, True)
 
 
@@ -714,7 +711,7 @@ def test_follower_whose_clock_is_set_back_drops_its_data(started, tmp_path):
     follower = started(clock=lambda: time.time() + ahead, storage=storage, leads=lambda: False)
     eventually(lambda: value(leader) and value(follower) == value(leader))
     ahead = 0.0
-    eventually(lambda: not value(follower) and follower.expires() is None)
+    eventually(lambda: not value(follower) and follower.health().last_success is None)
     assert not follower.health().first_poll_ended
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import re
-import socket
 from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
@@ -62,8 +61,7 @@ def address(text: str) -> Address:
         raise argparse.ArgumentTypeError(f"{text}: write it like 127.0.0.1:9100, [::1]:9100 or :9100")
     host = match[1] or match[2] or ""
     host.encode("idna")  # as the resolver would: the ValueError of an impossible name is argparse's to report
-    everywhere = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104  the operator wants every interface
-    return host or everywhere, int(match[3])
+    return host or "::", int(match[3])
 
 
 @cache

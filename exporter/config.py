@@ -35,8 +35,7 @@ class Config:
         found = [f"targets[{index}].{line}" for index, target in enumerate(self.targets) for line in target.warnings()]
         sharing: dict[tuple[str, str], list[int]] = {}
         for index, target in enumerate(self.targets):
-            if token := target.bearer():
-                sharing.setdefault((target.collector, token.read()), []).append(index)
+            sharing.setdefault((target.collector, target.credentials()), []).append(index)
         for first, *others in sharing.values():
             together = sum(self.targets[index].requests_per_minute for index in (first, *others))
             most = self.targets[first].most_requests_per_minute

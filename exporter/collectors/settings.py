@@ -83,9 +83,10 @@ class TargetSettings(HttpClientSettings):
         """Return the token for `Authorization: Bearer …`, if any."""
         return None
 
-    def credentials(self) -> Secret | str | None:
-        """Return what the vendor knows this target by: its token, or its URL if that holds the key."""
-        return self.bearer() or self.url()
+    def credentials(self) -> str:
+        """Return what the vendor knows this target by at present: its token, or its URL if that holds the key."""
+        known = self.bearer() or self.url() or ""
+        return known.read() if isinstance(known, Secret) else known
 
     def warnings(self) -> list[str]:
         """Return one line for each setting that goes against the vendor's advice or limits, naming the key."""

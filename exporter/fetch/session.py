@@ -3,7 +3,6 @@
 No message contains a URL, a header or a body, because these may hold secrets.
 """
 
-import hashlib
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import unquote_plus, urlencode, urlsplit, urlunsplit
@@ -62,12 +61,6 @@ class Session:
         if age > self._settings.max_age:
             raise Malformed(f"response from a cache, {span(age)} old: longer than max_age")
         return Response(at, found.status, valid_json(found.body), found.headers)
-
-    def credentials(self) -> str:
-        """Return a value that changes with the credentials but reveals nothing of them."""
-        secrets = (self._settings.bearer(), self._settings.url())
-        read = [secret.read() for secret in secrets if isinstance(secret, Secret)]
-        return hashlib.sha256("\0".join(read).encode()).hexdigest()
 
     def close(self) -> None:
         """Abort the request in flight, if any, and close the connections."""

@@ -191,14 +191,14 @@ class Poller:
         if not self._leads():  # checked right before sending, because the write may have taken long
             self._leading, self._action = False, None
             return
-        if target_state.refused(self.target, self._clock()) and self._session.credentials() != self._credentials:
+        if target_state.refused(self.target, self._clock()) and self.settings.credentials() != self._credentials:
             with self._updating:
                 self.target = target_state.credentials_changed(self.target, self._clock())
         action = self._next()
         if action.probe:
             self._probe_beside(action.probe)
         if action.get:
-            self._credentials = self._session.credentials()
+            self._credentials = self.settings.credentials()
             self._carry_out(action.get)
         elif not action.probe:
             self._rest(min(action.wait, self._snapshot.wait(self.target, self._clock())))

@@ -159,6 +159,7 @@ def test_the_url_is_a_secret(tmp_path):
     (tmp_path / "url").write_text(f"{URL}\n", encoding="utf-8")
     from_file = Settings(collector="packetvis", account="noc", url_file=str(tmp_path / "url"))
 
+    assert from_file.credentials() == URL
     assert isinstance(from_file.url(), Secret)
     assert from_file.url().read() == settings().url().read() == URL
     assert "tell-nobody" not in repr(from_file) + repr(settings())

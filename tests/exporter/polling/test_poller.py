@@ -91,7 +91,6 @@ class Vendor:
     def __init__(self, clock=time.time):
         self.clock, self.script, self.asked = clock, deque(), []
         self.steady = 200
-        self.token = "one"
         self.closed = threading.Event()
 
     def get(self, request):
@@ -106,9 +105,6 @@ class Vendor:
         if isinstance(say, bytes):
             return Response(self.clock(), 200, say)
         return Response(self.clock(), say, b"{}", {"x-ratelimit-remaining": "50"})
-
-    def credentials(self):
-        return self.token
 
     def close(self):
         self.closed.set()
@@ -475,17 +471,19 @@ def test_a_collector_that_fails_is_left_alone_for_seconds(started, waits):
     assert poller.health().requests == {("requests", "malformed"): 1}
 
 
-def test_changed_credentials_end_the_pause_at_once(started, monkeypatch):
+def test_changed_credentials_end_the_pause_at_once(started, monkeypatch, tmp_path):
     """A changed token is used before the pause after a 401 ends."""
     monkeypatch.setattr("exporter.polling.poller.CREDENTIALS_EVERY", 0.01)
-    vendor = Vendor()
+    vendor, file = Vendor(), tmp_path / "token"
+    file.write_text("one")
     vendor.steady = 401
-    poller = started(vendor=vendor)
+    poller = started(vendor=vendor, token=Secret(file=file))
     eventually(lambda: poller.health().paused_reason == "auth")
     assert poller.health().paused_until > time.time() + 20
     time.sleep(0.1)
     assert len(vendor.asked) == 1
-    vendor.steady, vendor.token = 200, "two"
+    vendor.steady = 200
+    file.write_text("two, longer")
     eventually(lambda: poller.health().success, patience=20)
     assert poller.health().paused_reason == ""
 

@@ -75,11 +75,12 @@ class ServerError(Unavailable):
     reason = "server_error"
 
 
+_BROKE: Final = "the connection broke before the response was complete"
 _KINDS: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], type[HttpError], str], ...]] = (
     (exceptions.Timeout, TimedOut, "no complete response in time"),
     ((exceptions.SSLError, urllib3.SSLError, ssl.SSLError), TlsFailed, "TLS handshake failed"),
     (exceptions.ProxyError, ConnectFailed, "cannot connect through the proxy"),
-    (exceptions.ChunkedEncodingError, ConnectFailed, "the connection broke before the response was complete"),
+    (exceptions.ChunkedEncodingError, ConnectFailed, _BROKE),
     (exceptions.ContentDecodingError, Malformed, "the body's compression is broken"),
     (exceptions.InvalidProxyURL, ClientError, "the proxy's URL cannot be used"),
     ((exceptions.InvalidURL, exceptions.InvalidSchema), ClientError, "the URL cannot be used"),
@@ -109,6 +110,8 @@ def translated(error: Exception) -> HttpError:  # noqa: PLR0911  one for each ca
             return ConnectFailed(f"{where}the name does not resolve")
         if isinstance(cause, OSError) and cause.errno in _UNREACHED:
             return ConnectFailed(where + os.strerror(cause.errno).lower())
+        if isinstance(cause, ConnectionResetError | BrokenPipeError) and not where:
+            return ConnectFailed(_BROKE)
         if isinstance(cause, HTTPException) and not isinstance(cause, ConnectionError | IncompleteRead):
             return Malformed("the response is not HTTP, or its head is too large")
         if isinstance(cause, OSError) and (refusal := _TUNNEL.match(str(cause))):

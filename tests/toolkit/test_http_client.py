@@ -400,7 +400,7 @@ BROKE = "the connection broke before the response was complete"
         (b"HTTP/1.1 200", ConnectFailed, BROKE),
         (b"HTTP/1.1 200 OK\r\n", ConnectFailed, BROKE),
         (b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nA: b\r\n", ConnectFailed, BROKE),
-        (b"", ConnectFailed, "no connection"),
+        (b"", ConnectFailed, BROKE),
     ],
 )  # fmt: skip
 def test_incomplete_response_is_an_error(sent, kind, message):

@@ -34,7 +34,7 @@ _LONGEST_HOST = 253
 _TLS_PORT = 443
 _SCHEMES = ("http", "https")
 _MONITORED = ("monitor_down", "monitor_up", "monitor_escalation")
-_CERTIFICATE = "ssl.expiring"
+_CERTIFICATE = "ssl_expiring"
 _ABOUT = frozenset({"monitor", "monitor_url"})
 
 
@@ -63,7 +63,8 @@ class Settings(ReceiverSettings):
 def translate(body: dict[str, Any], settings: Settings, now: float) -> Notification:
     """Translate one webhook; test messages and unknown events are ignored. Raises Unreadable with the reason."""
     event = body.get("event")
-    event = event.strip().lower() if isinstance(event, str) else event
+    # The vendor writes `monitor_down`, but `ssl.expiring`.
+    event = event.strip().lower().replace(".", "_") if isinstance(event, str) else event
     if event is None and (not body or not _ABOUT.isdisjoint(body)):
         raise Unreadable("event: missing")
     if flag_of(body.get("test")):

@@ -86,12 +86,13 @@ def translate(body: dict[str, Any], settings: Settings, now: float) -> Notificat
         digest = hashlib.blake2b(json.dumps(body, sort_keys=True).encode(), digest_size=12).hexdigest()
     except RecursionError:
         raise Unreadable("the body is nested too deeply") from None
-    incident = replace(_incident(number, reported, body), digest=digest, details=details(body, reported, now))
+    incident = replace(_incident(number, reported, body, now), digest=digest)
     return settings.notification(incidents=(incident,), confirm=settings.callback is not None)
 
 
-def _incident(number: str, reported: Mapping[str, Any], body: Mapping[str, Any]) -> Incident:
-    where = places(body, reported)
+def _incident(number: str, reported: Mapping[str, Any], body: Mapping[str, Any], now: float) -> Incident:
+    # Where the dataset options may be, by option and version; the incident's own first.
+    where = reported, object_of(reported.get("metadata")), object_of(body.get("metadata")), body
     metadata = {**object_of(body.get("metadata")), **object_of(reported.get("metadata"))}
     event = text(body.get("event")) or text(reported.get("event"))
     active = flag_of(reported.get("active"))
@@ -99,11 +100,11 @@ def _incident(number: str, reported: Mapping[str, Any], body: Mapping[str, Any])
     # Only an object has the end of the snooze: an older body has just a flag.
     snooze = reported.get("snooze")
     snoozed = flag_of(snooze.get("snoozed") if isinstance(snooze, dict) else snooze)
+    quotas = (object_of(place.get("quota")).get("available") for place in where)
     links = [place.get("links") for place in where]
     pages = [one.get("landingPage") or one.get("landing_page") if isinstance(one, dict) else one for one in links]
-    # Never the sender of the share, who may be anyone, or AutoShare.
-    roles = (([object_of(snooze)], "snoozed_by"), (where, "snoozed_by"), (where, "assigner"), (where, "assignee"))
-    names = (person(place, role) for place, role in roles)
+    updated_at = first_time(reported, "updatedOn", "updated_at")
+    known = _details(reported, where, updated_at or now)
     return Incident(
         id=number,
         status=status if status in STATUSES else None,
@@ -111,16 +112,18 @@ def _incident(number: str, reported: Mapping[str, Any], body: Mapping[str, Any])
         active=_TRIGGERS.get(event) if active is None else active,
         environment=text(metadata.get("environment")) or text(reported.get("environment")) or None,
         started_at=first_time(reported, "startedOn", "started_at", "start"),
-        updated_at=first_time(reported, "updatedOn", "updated_at"),
+        updated_at=updated_at,
         ended_at=first_time(reported, "endedOn", "ended_at", "end"),
         snoozed=snoozed,
         snoozed_until=first_time(object_of(snooze), "end_time", "endTime", "wake"),
         keys=_keys(reported),
-        acknowledged=status == "acknowledged" or bool(person(where, "assignee")),
-        who=next(filter(None, names), None),
+        acknowledged=status == "acknowledged" or bool(known.get("assignee")),
+        # Never the sender of the share, who may be anyone, or AutoShare.
+        who=next(filter(None, map(known.get, ("snoozed_by", "assigner", "assignee"))), None),
         link=next((page for page in texts(pages) if page.startswith(("http://", "https://"))), None),
         event=event,
-        quota=quota_available(body, reported),
+        details=known,
+        quota=number_of(next(filter(None, map(text, quotas)), None)),
     )
 
 
@@ -137,11 +140,6 @@ def _keys(reported: Mapping[str, Any]) -> tuple[str, ...] | None:
 def list_of(value: Any) -> list[Any]:
     """Return a list; a list of just the value for anything else."""
     return value if isinstance(value, list) else [value]
-
-
-def places(body: Mapping[str, Any], incident: Mapping[str, Any]) -> Places:
-    """Return the objects that may contain the dataset options, by option and version; the incident's own first."""
-    return incident, object_of(incident.get("metadata")), object_of(body.get("metadata")), body
 
 
 def text(value: Any) -> str:
@@ -180,9 +178,8 @@ def tags_of(found: Any, *naming: str) -> Iterator[tuple[Any, Any]]:
         yield next((tag[name] for name in naming if tag.get(name)), None), tag.get("value", tag.get("tag_value"))
 
 
-def details(body: Mapping[str, Any], incident: Mapping[str, Any], now: float) -> dict[str, Any]:
-    """Return the members of IncidentDetails that a webhook contains."""
-    where = places(body, incident)
+def _details(incident: Mapping[str, Any], where: Places, at: float) -> dict[str, Any]:
+    """Return the members of IncidentDetails that a webhook of this time contains."""
     found: dict[str, Any] = {}
     for role in ("assignee", "assigner", "snoozed_by"):
         who = person(where, role)
@@ -201,7 +198,6 @@ def details(body: Mapping[str, Any], incident: Mapping[str, Any], now: float) ->
         found["changes"] = tuple(_changes(changes))[:_MOST]
     if isinstance(alerts := incident.get("alerts"), list):
         found["foreign"] = tuple(_foreign(alerts))[:_MOST]
-    at = first_time(incident, "updatedOn", "updated_at") or now
     comments = [
         one.get("comment", one.get("text")) if isinstance(one, dict) else one
         for one in list_of(_first(where, "comment", "comments"))
@@ -213,12 +209,6 @@ def details(body: Mapping[str, Any], incident: Mapping[str, Any], now: float) ->
         events.append((at, trigger))
     found["events"] = tuple(events)
     return found
-
-
-def quota_available(body: Mapping[str, Any], incident: Mapping[str, Any]) -> float | None:
-    """Return the integration's remaining shares until the next reset; None if the webhook does not have it."""
-    quotas = (object_of(place.get("quota")).get("available") for place in places(body, incident))
-    return number_of(next(filter(None, map(text, quotas)), None))
 
 
 def _first(where: Places, *names: str) -> Any:

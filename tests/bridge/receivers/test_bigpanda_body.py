@@ -8,15 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.domain.incident import ForeignAlert, IncidentDetails, RelatedChange, merge_details
-from bridge.receivers.bigpanda import details, quota_available
+from bridge.receivers.bigpanda import Settings, translate
 
 NOW = 1_700_000_000.0
 V1 = json.loads((Path(__file__).parent / "testdata/bigpanda/v1.json").read_text())
 
 
-def read(body, now=NOW):
+def incident_of(body):
+    """Return the incident of one webhook, with an id."""
+    body = body | {"incident": {"id": "1", **body["incident"]}} if "incident" in body else {"id": "1", **body}
+    (incident,) = translate(body, Settings(receiver="bigpanda", source="panda"), NOW).incidents
+    return incident
+
+
+def read(body, known=IncidentDetails()):  # noqa: B008  it is frozen
     """Return the details after one webhook."""
-    return merge_details(IncidentDetails(), details(body, body.get("incident", body), now))
+    return merge_details(known, incident_of(body).details)
 
 
 def test_webhook_with_every_dataset_option_is_read():
@@ -128,12 +135,11 @@ def test_missing_members_keep_their_values():
     said = {"id": "1", "updated_at": NOW + 200, "metadata": {"comment": {"comment": "b"}},
             "event_types": [{"event": "incident#new", "time": NOW + 90},
                             {"event": "incident#commented", "time": NOW + 200}]}  # fmt: skip
-    after = merge_details(known, details(said, said, NOW))
+    after = read(said, known)
     assert after.assignee == "Ann"
     assert after.comments == ((NOW + 100.0, "a"), (NOW + 200.0, "b"))
     assert after.events == ((NOW + 90.0, "incident#new"), (NOW + 200.0, "incident#commented"))
-    gone = {"id": "1", "metadata": {"assignee": None}}
-    assert merge_details(after, details(gone, gone, NOW)).assignee == ""
+    assert read({"metadata": {"assignee": None}}, after).assignee == ""
 
 
 @pytest.mark.parametrize(
@@ -153,7 +159,7 @@ def test_missing_members_keep_their_values():
 )
 def test_the_share_quota_is_read(body, available):
     """The shares left until the next reset, wherever BigPanda puts it."""
-    assert quota_available(body, body.get("incident", body)) == available
+    assert incident_of(body).quota == available
 
 
 def test_number_and_length_of_what_is_kept_are_bounded():
@@ -178,6 +184,5 @@ NAMES = (
 @given(st.dictionaries(st.sampled_from(NAMES), _json), st.dictionaries(st.sampled_from(NAMES), _json))
 def test_any_json_in_any_member_is_read(body, incident):
     """As far as possible, and the result can be stored."""
-    found = merge_details(IncidentDetails(), details(body | {"incident": incident}, incident, NOW))
-    quota_available(body, incident)
+    found = read(body | {"incident": incident})
     json.dumps(found.comments + found.events).encode()

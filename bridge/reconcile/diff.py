@@ -31,8 +31,9 @@ class Poll:
 
     `held`: when each key that was open here before the poll was last updated. `known`: the same for the keys in
     `active` that were not held. `started`: the latest start of an Alertmanager. `whole`: all of them answered.
-    `listed`: every key known to any of them, suppressed or not. `unsuppressed`: alerts that fire and that none
-    suppresses; `active`: those of them routed to us. `since`: when each of these became active, as far as known.
+    `listed`: every key known to any of them, suppressed or not. `silenced`: keys, each with the id of a silence.
+    `unsuppressed`: alerts that fire and that none suppresses; `active`: those of them routed to us. `since`: when each
+    of these became active, as far as known.
     `unrelated`: the watchdog arrives here, and none lists it. `emptied`: nothing is listed although the last complete
     poll listed something. `mutes_lag`: seconds until an Alertmanager shows its mutes; inf: never, so nothing is opened.
     """
@@ -45,6 +46,7 @@ class Poll:
     emptied: bool = False
     mutes_lag: float = 0.0
     listed: Collection[str] = frozenset()
+    silenced: Sequence[tuple[str, str]] = ()
     unsuppressed: Collection[str] = frozenset()
     active: Mapping[str, Alert] = field(default_factory=dict)
     since: Mapping[str, float] = field(default_factory=dict)
@@ -124,6 +126,7 @@ def read_poll(
         settling=any(peer.settling for peer in peers),
         mutes_lag=max((peer.mutes_lag for peer in peers), default=0.0),
         listed=frozenset(found.alert.key for found in listed),
+        silenced=[(found.alert.key, name) for found in listed for name in found.silenced_by],
         unsuppressed=frozenset(found.alert.key for found in unsuppressed),
         active=active,
         # A time in the future means that the clock was set back since.

@@ -122,8 +122,7 @@ class Reconciler(PeriodicThread):
         if self.status.since is None:
             self.status.since = self._clock.wall()
         held = self._held()
-        latest, peers = self._poll(held, before.since if before else {})
-        self._before = latest
+        latest = self._before = self._poll(held, before.since if before else {})
         if self._settings.resolve_after:
             # A listed alert does not expire, whatever its repeat_interval.
             self._outbox.alerts.note_heard([key for key in held if key in latest.listed], self._clock.wall())
@@ -139,13 +138,13 @@ class Reconciler(PeriodicThread):
         now = self._clock.wall()
         ended = {key: replace(held[key].alert, firing=False, ends_at=now, silence={}) for key in result.closed}
         self._correct("closed", result.closed, ended, _UNLISTED)
-        self._follow_silences(held, latest, peers)
+        self._follow_silences(held, latest)
 
     def fetch(self) -> None:
         """Open alerts at once that two immediate polls show as active and that are not open here."""
-        first, _ = self._poll(self._held(), {})
+        first = self._poll(self._held(), {})
         # Two immediate polls cannot show since when an alert is active; one that began long ago has been flushed.
-        second, _ = self._poll(self._held(), {key: alert.starts_at for key, alert in first.active.items()})
+        second = self._poll(self._held(), {key: alert.starts_at for key, alert in first.active.items()})
         result = diff(first, second, min_uptime=self._reconcile.min_uptime)
         self._correct("opened", self._unmuted(result.opened), second.active, _CUT_OFF)
 
@@ -161,7 +160,7 @@ class Reconciler(PeriodicThread):
             if state.alert.receiver == receiver and not f"{state.key}:".startswith(watchdogs)
         }
 
-    def _poll(self, held: Mapping[str, AlertState], since: Mapping[str, float]) -> tuple[Poll, list[Peer]]:
+    def _poll(self, held: Mapping[str, AlertState], since: Mapping[str, float]) -> Poll:
         at, names = self._clock.wall(), names_of(self._outbox, self._settings)
         answers = self._api.ask(at, names)
         self._report_health(answers)
@@ -188,7 +187,7 @@ class Reconciler(PeriodicThread):
         )
         if poll.whole:
             self._had_alerts = bool(poll.listed)
-        return poll, peers
+        return poll
 
     def _unmuted(self, opened: Mapping[str, float | None]) -> Mapping[str, float | None]:
         """Leave out alerts muted by a time interval; all of them while that is unknown."""
@@ -210,11 +209,10 @@ class Reconciler(PeriodicThread):
             self.status.corrections += 1
             _log.warning("Reconciled: %s %s (%s): %s", action, alert.key, alert.name, reason)
 
-    def _follow_silences(self, held: Mapping[str, AlertState], latest: Poll, peers: Iterable[Peer]) -> None:
+    def _follow_silences(self, held: Mapping[str, AlertState], latest: Poll) -> None:
         """Find the open alerts that are silenced, and report that to BigPanda if configured."""
         source = self._settings.source
-        everything = (found for peer in peers for found in peer.listed)
-        listed = [found for found in everything if found.silenced_by and found.alert.key in held]
+        listed = [(key, name) for key, name in latest.silenced if key in held]
         try:
             silences = self._api.silences() if listed else {}
         except Unanswered as error:
@@ -222,7 +220,7 @@ class Reconciler(PeriodicThread):
             self.conditions.report("silences", f"Silences of {source} unknown: Alertmanager {error.url}: {error}")
             return
         self.conditions.report("silences", "")
-        known = [(one.alert.key, silences[name]) for one in listed for name in one.silenced_by if name in silences]
+        known = [(key, silences[name]) for key, name in listed if name in silences]
         # Of several, the one that ends last counts.
         known.sort(key=lambda pair: pair[1].ends_at)
         self.silenced = dict(known)

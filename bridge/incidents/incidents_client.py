@@ -4,7 +4,8 @@ The API needs the environment of an incident. Webhooks name it if the integratio
 environment visible to the key's owner is tried.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -60,12 +61,6 @@ class IncidentsClient(HttpApi):
         known = incident.details.environment_id
         if known:
             yield known
-        for number in ids(self.environments(), incident.environment)[:_MOST_ENVIRONMENTS]:
-            if number != known:
-                yield number
-
-
-def ids(environments: Iterable[Mapping[str, Any]], name: str) -> list[str]:
-    """Return the ids of environments, those with this name first."""
-    listed = sorted(environments, key=lambda one: one.get("name") != name)
-    return [str(number) for one in listed if (number := one.get("id") or one.get("_id"))]
+        named_first = sorted(self.environments(), key=lambda one: one.get("name") != incident.environment)
+        numbers = (str(number) for one in named_first if (number := one.get("id") or one.get("_id")))
+        yield from (number for number in islice(numbers, _MOST_ENVIRONMENTS) if number != known)

@@ -1,6 +1,6 @@
 """BigPanda's Incidents API, against the sandbox: done, or an error that says whose fault it is."""
 
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 
 import pytest
 import responses
@@ -8,7 +8,7 @@ import responses
 from bridge.config import Incidents
 from bridge.domain.incident import IncidentDetails, IncidentRecord
 from bridge.errors import DeliveryError, Rejected, Stopped, Transient
-from bridge.incidents.incidents_client import IncidentsClient, ids
+from bridge.incidents.incidents_client import IncidentsClient
 from tests.sandbox.server import Sandbox
 
 KEY = "bp-sandbox-user-key"
@@ -119,11 +119,15 @@ def test_environments_are_listed(client):
     assert "all" in [one["id"] for one in client().environments()]
 
 
-def test_the_named_environment_comes_first():
+@pytest.mark.parametrize(("name", "order"), [("Edge", ["2", "1"]), ("", ["1", "2"])])
+@responses.activate
+def test_the_named_environment_comes_first(name, order):
     """An incident is in several; the one in webhooks is the likeliest."""
     listed = [{"id": "1", "name": "All"}, {"_id": "2", "name": "Edge"}, {"name": "no id"}]
-    assert ids(listed, "Edge") == ["2", "1"]
-    assert ids(listed, "") == ["1", "2"]
+    responses.get("https://bigpanda.test/resources/v2.0/environments", json=listed)
+    incident = IncidentRecord(source="panda", id="i", environment=name, first_heard_at=0.0, heard_at=0.0)
+    with closing(IncidentsClient(Incidents.model_validate({"url": "https://bigpanda.test", "api_key": KEY}))) as client:
+        assert list(client._candidates(incident)) == order
 
 
 def test_an_overload_is_transient(sandbox, client, incident):

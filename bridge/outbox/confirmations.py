@@ -63,16 +63,14 @@ class Confirmations(Repository):
             if connection.execute(self._looked).scalar() is None:
                 # Events missed before were sent to another destination.
                 connection.execute(delete(unconfirmed))
-            for event in confirmed:
-                connection.execute(delete(unconfirmed).where(unconfirmed.c.event == event.id))
+            found = self._database.among(unconfirmed.c.event, [one.id for one in confirmed])
+            connection.execute(delete(unconfirmed).where(found))
             rows = [{"event": one.id, "looks": one.looks + 1, "resends": one.resends} for one in missed]
             rows += [{"event": one.id, "looks": 0, "resends": one.resends + 1} for one in resend]
             if rows:
                 connection.execute(self._database.upsert(unconfirmed, "event"), rows)
-            for event in resend:
-                again = {"state": "waiting", "closed_at": None, "not_before": 0.0}
-                sent = (events.c.id == event.id) & (events.c.state == "sent")
-                connection.execute(update(events).where(sent).values(again))
+            dropped = self._database.among(events.c.id, [one.id for one in resend]) & (events.c.state == "sent")
+            connection.execute(update(events).where(dropped).values(state="waiting", closed_at=None, not_before=0.0))
             # Pruned or too old events are no longer looked for.
             recent = events.c.closed_at.is_(None) | (events.c.closed_at > until - LONGEST)
             kept = exists().where(events.c.id == unconfirmed.c.event, recent)

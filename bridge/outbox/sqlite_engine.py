@@ -121,7 +121,7 @@ def journal_mode(version: tuple[int, ...]) -> str:
 def engine(url: URL, files: Files, *, writes: bool, patience: float) -> Engine:
     """Return an engine for a file: one writing connection, or a few reading ones.
 
-    `patience`: seconds to wait for another writer.
+    `patience`: seconds to wait for another writer, or for one of these connections.
     """
     made = create_engine(
         url,
@@ -130,6 +130,7 @@ def engine(url: URL, files: Files, *, writes: bool, patience: float) -> Engine:
         connect_args={"timeout": patience, "check_same_thread": False},
         pool_size=1 if writes else 4,
         max_overflow=0,
+        pool_timeout=patience,
     )
 
     @event.listens_for(made, "connect")

@@ -1,9 +1,6 @@
 """The bridge's own metrics: every family of `/metrics`, in a registry of its own."""
 
-import math
 import platform
-import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Final
@@ -27,9 +24,6 @@ _LATENCIES: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900
 _ATTENDED: Final = (60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0, 86400.0, 259200.0, 604800.0)
 """People take minutes to days."""
 DIAGNOSTICS: Final = ("error", "warning", "info", "other")
-_FRESH: Final = 1.0
-"""Seconds for which counts from the database are cached, so that a scrape costs next to nothing."""
-
 
 Numbers = Mapping[str, float] | Mapping[tuple[str, str], float] | float | None
 """One number, one for each label set, or none."""
@@ -59,11 +53,10 @@ STATS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class QueueStatsCollector(Collector):
-    """Serves the numbers that `look` reads from the database, at most a second old; none while it cannot be read."""
+    """Serves the numbers that `look` reads from the database; none while it cannot be read."""
 
-    def __init__(self, look: Callable[[], Mapping[str, Numbers]], clock: Callable[[], float] = time.monotonic) -> None:
-        self._look, self._clock, self._lock = look, clock, threading.Lock()
-        self._seen_at, self._seen = -math.inf, list[Metric]()
+    def __init__(self, look: Callable[[], Mapping[str, Numbers]]) -> None:
+        self._look = look
 
     def describe(self) -> Iterable[Metric]:
         """Return the families without reading the database."""
@@ -71,15 +64,10 @@ class QueueStatsCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Return the current families."""
-        with self._lock:
-            now = self._clock()
-            if now - self._seen_at >= _FRESH:
-                try:
-                    self._seen = _families(self._look())
-                except Exception:  # noqa: BLE001  a scrape serves everything else whatever the database does
-                    self._seen = []
-                self._seen_at = now
-            return self._seen
+        try:
+            return _families(self._look())
+        except Exception:  # noqa: BLE001  a scrape serves everything else whatever the database does
+            return []
 
 
 def _families(stats: Mapping[str, Numbers]) -> list[Metric]:

@@ -209,18 +209,12 @@ class Database:
 
 
 def location(url: str) -> URL:
-    """Return the location of the database. Raises ConfigError if this program cannot, or must not, use it."""
+    """Return the location of a database that bridge.yml may name. Raises ConfigError if it is not a URL."""
     try:
         found = make_url(url)
     except (ArgumentError, ValueError):
         raise ConfigError(["database: not a URL: write it like sqlite:////var/lib/vendorwatch/bridge.db"]) from None
-    if found.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
-        return found.set(drivername="postgresql+psycopg")
-    if found.drivername != "sqlite":
-        raise ConfigError([f"database: {found.drivername} is not supported: use sqlite or postgresql"])
-    if not found.database or found.database == ":memory:" or found.host:
-        raise ConfigError(["database: name a file: sqlite:////var/lib/vendorwatch/bridge.db"])
-    return found
+    return found.set(drivername="postgresql+psycopg") if found.drivername.startswith("postgres") else found
 
 
 def check(url: str) -> None:

@@ -11,7 +11,7 @@ from bridge.domain.event import EventMapping
 from bridge.domain.notification import Notification
 from bridge.outbox.database import Database
 from bridge.outbox.outbox import Outbox
-from bridge.outbox.schema import versions
+from bridge.outbox.schema import identity, metadata, versions
 
 
 @cache
@@ -41,6 +41,17 @@ class Store(Outbox):
         unreadable = [UnreadableAlert(reason, body)]
         body = Notification(receiver=receiver, source=source, mapping=mapping, unreadable=unreadable)
         self.ingest.accept([body], now)
+
+    def restart(self):
+        """Forget what is known only to the process, as a restart does, but keep the connections."""
+        super().__init__(self.database)
+
+    def clear(self):
+        """Delete everything: opening a new database, and compiling every statement for it, takes much longer."""
+        with self.database.write() as connection:
+            for table in metadata.sorted_tables:
+                if table not in (versions, identity):
+                    connection.execute(table.delete())
 
     def close(self):
         self.database.close()

@@ -2,15 +2,14 @@
 
 import json
 from dataclasses import replace
-from itertools import count
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from sqlalchemy import event
 
 from bridge.receivers.alertmanager import Identity, Settings, fingerprint, translate
-from tests.store import Store
 
 T0 = 1_795_200_000.0
 PLAIN = Settings(receiver="alertmanager", source="prod", app_key="app")
@@ -145,9 +144,10 @@ class Machine(RuleBasedStateMachine):
     severities = st.sampled_from(["critical", "warning", "info", "none"])
     replicas = st.sampled_from(["a", "b"])
 
-    def __init__(self, url):
+    def __init__(self, outbox):
         super().__init__()
-        self.url, self.outbox, self.now = url, Store(url), T0
+        self.outbox, self.now = outbox, T0
+        outbox.clear()
         self.firing, self.shown, self.sent, self.quiet = {}, [], False, True
 
     def teardown(self):
@@ -155,7 +155,6 @@ class Machine(RuleBasedStateMachine):
         worst = min((self.rank(severity) for severity, _ in self.firing), default="ok")
         assert self.shown[-1:] in ([], [worst]) if not self.sent else self.shown[-1] == worst
         assert all(one != other for one, other in zip(self.shown, self.shown[1:], strict=False) if one == "ok")
-        self.outbox.close()
 
     @staticmethod
     def rank(severity):
@@ -186,8 +185,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def the_bridge_restarts(self):
-        self.outbox.close()
-        self.outbox = Store(self.url)
+        self.outbox.restart()
 
     @rule()
     def everything_arrives(self):
@@ -202,11 +200,11 @@ class Machine(RuleBasedStateMachine):
         assert sum(len(state.firing) for state in states) == len(self.firing)
 
 
-def test_bigpanda_has_the_worst_firing_status(tmp_path):
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_bigpanda_has_the_worst_firing_status(outbox):
     """For any interleaving of members that fire, change and resolve, with duplicates and restarts."""
-    number = count()
     run_state_machine_as_test(
-        lambda: Machine(f"sqlite:///{tmp_path}/{next(number)}.db"),
+        lambda: Machine(outbox),
         settings=settings(
             max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),

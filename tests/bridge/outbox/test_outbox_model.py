@@ -1,7 +1,7 @@
 """The outbox against a model in memory: whatever happens in whatever order, BigPanda ends with the truth."""
 
 import json
-from itertools import count, pairwise
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -10,10 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from bridge.domain.alert import Alert
 from bridge.domain.notification import Notification
-from bridge.outbox import schema
 from bridge.receivers.alertmanager import Settings
-from tests.database import engine_of
-from tests.store import Store
 
 MAPPING = Settings(receiver="alertmanager", source="prod", app_key="app").mapping
 KEYS = st.sampled_from(["prod:a", "prod:b", "prod:c"])
@@ -24,10 +21,10 @@ NOTES = st.sampled_from(["", "one", "two"])
 class Machine(RuleBasedStateMachine):
     """Alertmanager, BigPanda and an unlucky delivery around one outbox."""
 
-    def __init__(self, url):
+    def __init__(self, outbox):
         super().__init__()
-        self.url = url
-        self.outbox = Store(url)
+        self.outbox = outbox
+        outbox.clear()
         self.now = 1_700_000_000.0
         self.states = {}
         self.resolutions = {}
@@ -92,8 +89,7 @@ class Machine(RuleBasedStateMachine):
     def bridge_restarts(self):
         self.outbox.queue.release(self.held)
         self.held = []
-        self.outbox.close()
-        self.outbox = Store(self.url)
+        self.outbox.restart()
 
     @rule()
     def history_is_pruned(self):
@@ -129,30 +125,13 @@ class Machine(RuleBasedStateMachine):
             assert all(pair != ("ok", "ok") for pair in pairwise(event["status"] for event in self.received[key]))
             assert sum(event["status"] == "ok" for event in self.received[key]) == self.resolutions.get(key, 0)
         assert self.outbox.status.counts(self.now).waiting == 0
-        self.outbox.close()
-
-
-@pytest.fixture
-def fresh(database_url, tmp_path):
-    """Give the URL of an empty database, as often as it is asked for."""
-    number = count()
-
-    def made():
-        if database_url.startswith("sqlite"):
-            return f"sqlite:///{tmp_path}/{next(number)}.db"
-        engine = engine_of(database_url)
-        schema.metadata.drop_all(engine)
-        engine.dispose()
-        return database_url
-
-    return made
 
 
 @pytest.mark.slow
-def test_bigpanda_ends_with_the_true_state(fresh):
+def test_bigpanda_ends_with_the_true_state(outbox):
     """Through lost responses, restarts, outages and flapping: in order, nothing lost, nothing too early."""
     run_state_machine_as_test(
-        lambda: Machine(fresh()),
+        lambda: Machine(outbox),
         settings=settings(
             max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
         ),

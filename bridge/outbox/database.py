@@ -151,7 +151,10 @@ class Database:
         """Raise Unavailable if only the space reserved for delivery is left: a full queue must still drain."""
         if self.postgresql:
             return
-        disk = os.statvfs(self._files.path.parent)
+        try:
+            disk = os.statvfs(self._files.path.parent)
+        except OSError as error:
+            raise Unavailable(f"database: its folder: {error.strerror}") from error
         if disk.f_bavail * disk.f_frsize <= min(LARGEST_RESERVE, disk.f_blocks * disk.f_frsize // 10):
             raise Unavailable("database: disk full")
 

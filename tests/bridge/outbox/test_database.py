@@ -375,6 +375,20 @@ def test_database_file_is_private(tmp_path):
         assert file.stat().st_mode & 0o777 == 0o600
 
 
+def test_missing_folder_makes_the_database_unavailable(tmp_path):
+    """As when a volume is unmounted: nothing fails unexpectedly, and it goes on once the folder is back."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    store = Store(f"sqlite:///{folder}/bridge.db")
+    folder.rename(tmp_path / "away")
+    assert store.status.unwritable() == "database: its folder: No such file or directory"
+    with pytest.raises(Unavailable, match="its folder"):
+        store.set_aside("alertmanager", "prod", "odd", "{", 3.0)
+    (tmp_path / "away").rename(folder)
+    assert store.status.unwritable() == ""
+    store.close()
+
+
 def test_reserve_of_a_full_disk_is_for_delivery(tmp_path, monkeypatch):
     """Webhooks are rejected, and deliveries are still recorded."""
     store = Store(f"sqlite:///{tmp_path}/bridge.db")

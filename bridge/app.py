@@ -184,6 +184,7 @@ class Bridge:
         }
 
     def _prune(self) -> float:
-        """Delete old history in small batches; return the seconds until the next."""
+        """Note whether the database takes writes, and delete old history in small batches; return the pause."""
+        self._metrics.database_up.set(not self._outbox.status.unwritable())
         deleted = self._outbox.retention.prune(time.time() - self._current.config.retention, _PRUNE_ROWS)
         return _PRUNE_PAUSE if deleted >= _PRUNE_ROWS else _PRUNE_INTERVAL

@@ -132,6 +132,8 @@ class Metrics:
         self.sent_anew = counter_of("sent_anew", anew)
         self.destination_up = gauge("destination_up", "1 if BigPanda accepted the last request, else 0.")
         self.destination_up.set(1)
+        self.database_up = gauge("database_up", "1 if the database takes writes, as checked once a minute, else 0.")
+        self.database_up.set(1)
         self.reload_successful = gauge("config_last_reload_successful", "Whether the last reload succeeded.")
         self.reload_time = gauge("config_last_reload_success_timestamp_seconds", "The last successful reload.")
         build = gauge("build_info", "Version of the running bridge; always 1.", ["version", "python"])

@@ -14,8 +14,8 @@ PREFIX: Final = "vendorwatch_bridge_"
 DELIVERIES: Final = ("accepted", "duplicate", "retry", "rejected", "destination_down")
 NONE: Final = palette.words({"0": ("✓ none", palette.GOOD)})
 HALF: Final = Size(12, 9)
-UP: Final = f"max({ALL(PREFIX + 'destination_up')})"
-"""1 or 0 if a bridge is scraped, otherwise empty."""
+READ: Final = f"max({ALL(PREFIX + 'dead_letters')})"
+"""A number if a bridge can read its database, otherwise empty."""
 
 
 def dashboard() -> Dashboard:
@@ -58,12 +58,12 @@ def _now() -> list[Panel]:
         ),
         stat_of(
             Text("Queued events", "Events on disk that BigPanda has not accepted yet."),
-            f"sum(max by (state) ({ALL(PREFIX + 'outbox_events')})) or 0 * {UP}",
+            f"sum(max by (state) ({ALL(PREFIX + 'outbox_events')})) or 0 * {READ}",
             Look(above=((100, palette.WARN), (1000, palette.BAD)), words=NONE),
         ),
         stat_of(
             Text("Oldest queued", "Age of the oldest queued event."),
-            f"time() - min({ALL(PREFIX + 'outbox_oldest_event_timestamp_seconds')}) or 0 * {UP}",
+            f"time() - min({ALL(PREFIX + 'outbox_oldest_event_timestamp_seconds')}) or 0 * {READ}",
             Look("s", ((300, palette.WARN), (1800, palette.BAD)), words=NONE, decimals=0),
         ),
         stat_of(
@@ -92,7 +92,7 @@ def _now() -> list[Panel]:
         ),
         stat_of(
             Text("Open alerts", "Alerts that are open in BigPanda, according to the events sent."),
-            f"sum(max by (source, status) ({SOURCE(PREFIX + 'open_alerts')})) or 0 * {UP}",
+            f"sum(max by (source, status) ({SOURCE(PREFIX + 'open_alerts')})) or 0 * {READ}",
             Look(lowest=palette.CALM),
         ),
     ]
@@ -138,7 +138,7 @@ def _queue() -> Panel:
 
 
 def _oldest() -> Panel:
-    expr = f"time() - min({ALL(PREFIX + 'outbox_oldest_event_timestamp_seconds')}) or 0 * {UP}"
+    expr = f"time() - min({ALL(PREFIX + 'outbox_oldest_event_timestamp_seconds')}) or 0 * {READ}"
     look = Look("s", ((300, palette.WARN), (1800, palette.BAD)))
     text = Text("Oldest queued", "Age of the oldest queued event; alerts fire after five and after thirty minutes.")
     return lines(text, [query(expr, "oldest event")], look, HALF)

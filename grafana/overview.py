@@ -85,7 +85,7 @@ def _counts() -> list[Panel]:
         ),
         stat_of(
             Text("Oldest queued", "Age of the oldest event queued in the bridge.", "unknown, or no bridge"),
-            f"{queued} or 0 * max({ALL(PREFIX + 'destination_up')})",
+            f"{queued} or 0 * max({ALL(PREFIX + 'dead_letters')})",
             Look("s", ((300, palette.WARN), (1800, palette.BAD)), words=NONE, decimals=0, link="bridge"),
         ),
         stat_of(
@@ -138,7 +138,7 @@ def _by_source() -> Panel:
         (
             "vendorwatch",
             (
-                *("failing", "stale", "storage", "exporter", "bridge", "destination", "queue"),
+                *("failing", "stale", "storage", "exporter", "bridge", "database", "destination", "queue"),
                 *("dead resolutions", "dead letters", "quarantine", "locked out", "silence", "watchdog"),
             ),
         ),

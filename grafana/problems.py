@@ -188,6 +188,12 @@ PROBLEMS: Final[dict[str, str]] = {
     ),
     "exporter": _down("exporter", EXPORTER),
     "bridge": _down("bridge", BRIDGE),
+    "database": _bridge(
+        "critical",
+        f"({ALL('vendorwatch_bridge_database_up')} == 0) + 1",
+        "the database takes no writes: webhooks are rejected",
+        "vendorwatchbridgedatabasedown",
+    ),
     "destination": _bridge(
         "critical",
         f"({ALL('vendorwatch_bridge_destination_up')} == 0) + 1",

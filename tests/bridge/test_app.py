@@ -129,6 +129,18 @@ def test_retention_deletes_history_and_keeps_queued_events(start, file, monkeypa
     bridge.stop()
 
 
+def test_database_that_takes_no_writes_is_a_metric(start, file, monkeypatch):
+    """Within a minute, for the alert VendorwatchBridgeDatabaseDown, also while only the reserve of the disk is left."""
+    bridge, left = Bridge(start, load(file)), [10**9]
+    monkeypatch.setattr("os.statvfs", lambda _path: Mock(f_bavail=left[0], f_frsize=1, f_blocks=10**9))
+    values = []
+    for left[0] in (10**9, 1000, 10**9):
+        bridge._prune()
+        values.append(bridge._metrics.registry.get_sample_value("vendorwatch_bridge_database_up"))
+    assert values == [1, 0, 1]
+    bridge.stop()
+
+
 ACTIVE = {
     "labels": {"alertname": "Lost"},
     "fingerprint": "00ff",

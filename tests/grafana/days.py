@@ -33,6 +33,7 @@ vendorwatch_poll_last_success_timestamp_seconds{{collector="thousandeyes",accoun
 vendorwatch_bridge_outbox_oldest_event_timestamp_seconds {then}
 vendorwatch_bridge_notifications_total{{receiver="alertmanager",source="old",outcome="accepted"}} 1
 vendorwatch_storage_up 0
+vendorwatch_bridge_database_up 0
 """
 """The page of a fake program, for problems that would take half an hour to occur."""
 

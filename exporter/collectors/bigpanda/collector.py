@@ -18,7 +18,6 @@ from .config import Settings
 from .knowledge import (
     ACTIVE,
     FOLDERS,
-    PAGE_SIZE,
     Folder,
     Knowledge,
     Plans,
@@ -72,6 +71,7 @@ class Collector:
         due = confirmed(knowledge.emptied_at, every, due)
         yield Get(endpoint=ENVIRONMENTS, reason=Reason.STATUS, due=due, every=every, path=ENVIRONMENTS)
         yield from self._searches(knowledge, now)
+        size = self.settings.page_size
         for status in PLAN_STATUSES if knowledge.as_of is not None and knowledge.environments else ():
             known = knowledge.plans.get(status)
             every = LIST_EVERY if known is not None and known.count is None else PLANS_EVERY
@@ -83,14 +83,14 @@ class Collector:
                 due=confirmed(known.emptied_at if known else None, every, due),
                 every=every,
                 path=MAINTENANCE,
-                params=(("status", status), ("per_page", str(PAGE_SIZE)), ("page", str(listed // PAGE_SIZE + 1))),
+                params=(("status", status), ("per_page", str(size)), ("page", str(listed // size + 1))),
                 expected_statuses=UNSEEN | {204},
             )
 
     def _searches(self, knowledge: Knowledge, now: float) -> Iterator[Get]:
         """Yield, for each environment, the next page of its active incidents and the total of each other folder."""
-        active = (each.folders.get(ACTIVE) for each in knowledge.environments.values())
-        searches = sum(len(FOLDERS) - 1 + max(1, ceil(each.found / PAGE_SIZE) if each else 1) for each in active)
+        active, size = (each.folders.get(ACTIVE) for each in knowledge.environments.values()), self.settings.page_size
+        searches = sum(len(FOLDERS) - 1 + max(1, ceil(each.found / size) if each else 1) for each in active)
         per_minute = SEARCHES_SHARE * self.settings.requests_per_minute
         every = max(self.settings.poll_interval, searches * 60.0 / per_minute)
         first = keeping_up(knowledge.environments)
@@ -105,9 +105,9 @@ class Collector:
                     if listing is not None and now - listing.began <= self.settings.max_age:
                         due, page = listing.began, listing.pages + 1
                     # Sorted by start, which never changes, so that incidents do not move between its pages.
-                    params |= {"sort_by": "start", "page_size": str(PAGE_SIZE), "page": str(page)}
+                    params |= {"sort_by": "start", "page_size": str(size), "page": str(page)}
                 else:
-                    params["page_size"] = str(PAGE_SIZE if environment.listed else 1)
+                    params["page_size"] = str(size if environment.listed else 1)
                 yield Get(
                     endpoint=SEARCH,
                     reason=Reason.STATUS if identity in first else Reason.OLDEST,
@@ -121,18 +121,18 @@ class Collector:
 
     def update(self, knowledge: Knowledge, request: Get, response: Response) -> Knowledge:
         """Return the knowledge after a response. Raises Malformed if it has neither a total nor incidents."""
-        at, params = response.at, dict(request.params)
+        at, params, size = response.at, dict(request.params), self.settings.page_size
         if request.endpoint == ENVIRONMENTS:
             return with_environments(knowledge, read_environments(response.body), at, self.settings.environments)
         has_content = response.status == 200  # noqa: PLR2004  204: there are none; 404: the previous page was the last one
         if request.endpoint == MAINTENANCE:
             status, page = params["status"], int(params["page"])
-            before = (page - 1) * PAGE_SIZE
+            before = (page - 1) * size
             rows, total = read_plans(response.body) if has_content else (0, None)
             count = before + rows if total is None else total
             # 404: the previous page was the last one; of the first page, that the key may not see them.
             plans = Plans(at, None if response.status in UNSEEN and not before else count)
-            if total is None and rows == PAGE_SIZE and page < self.settings.max_pages:  # others may follow
+            if total is None and rows == size and page < self.settings.max_pages:  # others may follow
                 plans = replace(knowledge.plans.get(status, Plans(at, None)), listed=count)
             return with_plans(knowledge, status, plans)
         environment = knowledge.environments.get(request.item)
@@ -141,12 +141,12 @@ class Collector:
         page, known = int(params.get("page", "1")), environment.unfinished
         found = read_search(response.body) if has_content else Found(known.total if known and page > 1 else None, ())
         if params["folder"] == ACTIVE:
-            changed = with_page(environment, found, page, at, self.settings.max_pages)
+            changed = with_page(environment, found, page, at, self.settings.max_pages, size)
         else:
             rows = int(params["page_size"])
             # Without a total, more incidents may follow on a full page.
             total = len(found.incidents) if found.total is None and len(found.incidents) != rows else found.total
-            if total is None and rows == PAGE_SIZE:
+            if total is None and rows == size:
                 raise Malformed("total: missing")
             changed = replace(environment, listed=True)
             if total is not None:

@@ -20,6 +20,8 @@ class Settings(ApiSettings):
     environments: Annotated[tuple[Name, ...] | None, all_or_listed("environments")] = None
     """None: all."""
     max_pages: int = Field(100, gt=0)
+    page_size: int = Field(100, gt=0)
+    """Of incidents and plans; the vendor's limit is not documented."""
 
     @field_validator("environments")
     @classmethod

@@ -17,7 +17,6 @@ from .answers import Found, Incident
 ACTIVE = "active"
 FOLDERS = (ACTIVE, "unhandled", "shared", "snoozed", "maintenance")
 """`active` is counted by listing all of it, each of the others by a search of one row."""
-PAGE_SIZE = 100
 REREADS = 2
 """How often a listing that shifted while being read is read again; after that it counts as is, truncated."""
 LAST_INCIDENT = 10_000
@@ -150,7 +149,9 @@ def with_plans(knowledge: Knowledge, status: str, plans: Plans) -> Knowledge:
     return replace(knowledge, plans={**knowledge.plans, status: plans})
 
 
-def with_page(environment: Environment, found: Found, page: int, at: float, max_pages: int) -> Environment:
+def with_page(  # noqa: PLR0913, PLR0917  one parameter per number
+    environment: Environment, found: Found, page: int, at: float, max_pages: int, page_size: int
+) -> Environment:
     """Return the environment after a page of active incidents; only a complete listing replaces the old one."""
     before = environment.unfinished
     rereads = before.rereads if before is not None and before.pages == 0 else 0
@@ -165,7 +166,7 @@ def with_page(environment: Environment, found: Found, page: int, at: float, max_
     rows = len(grown.incidents)
     # A vendor without paging repeats the same page for ever: a page with nothing new ends the listing.
     seen = {incident.id for incident in listing.incidents if incident.id}
-    is_full = len(found.incidents) >= PAGE_SIZE if found.total is None else rows < found.total
+    is_full = len(found.incidents) >= page_size if found.total is None else rows < found.total
     more = is_full and any(incident.id not in seen for incident in found.incidents)
     if more and page < max_pages and rows < LAST_INCIDENT:
         return replace(environment, unfinished=grown)

@@ -245,6 +245,19 @@ def test_next_page_is_requested_up_to_the_total(total, page, more):
     assert (ACTIVE not in knowledge.environments["a"].folders) is more
 
 
+def test_page_size_is_configurable():
+    """BigPanda does not document its limit, and may answer 400 to more; a full page has a successor."""
+    collector = Collector(settings(page_size=2))
+    knowledge = listed(collector, [[incident(1), incident(2)]])
+    pages = [dict(ask_for(collector, known, "a", "active").params) for known in (knowing(collector, "a"), knowledge)]
+    assert [(params["page_size"], params["page"]) for params in pages] == [("2", "1"), ("2", "2")]
+    knowledge = after_round(collector, knowing(collector, "a"), "a", START)
+    request = plans_request(collector, knowledge, "running")
+    assert dict(request.params)["per_page"] == "2"
+    further = plans_request(collector, collector.update(knowledge, request, response([{}, {}])), "running")
+    assert dict(further.params)["page"] == "2"
+
+
 @pytest.mark.parametrize(
     ("cap", "pages", "total", "truncated"),
     [

@@ -4,6 +4,7 @@ import gzip
 import json
 import tempfile
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -62,14 +63,20 @@ def pages(families, account):
     return found
 
 
+@cache
+def played(folder):
+    """Return a case, and its steps with a response that can be read."""
+    case = Case(folder)
+    return case, [turn for turn in case.turns() if isinstance(turn.response, Response) and "malformed" not in turn.step]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", [case for case in CASES if case.parent.parent.name != "certificates"], ids=named)
 @hypothesis(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data())
 def test_page_restart_and_follower_are_equal(folder, data):
     """Any text in any member of any response: lone surrogates, NUL, bidi, 100 kB."""
-    case = Case(folder)
-    turns = [turn for turn in case.turns() if isinstance(turn.response, Response) and "malformed" not in turn.step]
+    case, turns = played(folder)
     turn = data.draw(st.sampled_from(turns))
     document = json.loads(turn.response.body)
     texts = [place for place in places_in(document) if isinstance(member(document, place), str)]

@@ -59,12 +59,12 @@ Stamp = tuple[int, int, int]
 
 
 def stamp(file: Path) -> Stamp | None:
-    """Return a file's modification time, inode and size, which change with its content; None if it is not there."""
+    """Return values that change with a file's content, owner or permissions; None if it is not there."""
     try:
         stat = file.stat()
     except OSError:
         return None
-    return stat.st_mtime_ns, stat.st_ino, stat.st_size
+    return stat.st_ctime_ns, stat.st_ino, stat.st_size
 
 
 class Secret:

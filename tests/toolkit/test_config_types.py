@@ -1,5 +1,9 @@
 """Durations, sizes, secrets, and how problems are problems_of."""
 
+import time
+from pathlib import Path
+from unittest.mock import Mock
+
 import pytest
 from pydantic import ByteSize, Field, ValidationError
 
@@ -117,6 +121,19 @@ def test_changed_secret_file_is_re_read(tmp_path, caplog):
         f"Keeping the previous value of a secret: {why}"
         for why in (f"cannot read {file}: No such file or directory", f"{file} is empty")
     ]
+
+
+def test_secret_file_that_loses_its_permission_is_logged(tmp_path, caplog, monkeypatch):
+    """Its content is unchanged, but the next start or reload would fail."""
+    file = tmp_path / "token"
+    file.write_text("first\n", encoding="utf-8")
+    token = Example.model_validate({"token_file": str(file)}).token
+    time.sleep(0.02)  # the clock of files ticks every few milliseconds
+    file.chmod(0)
+    monkeypatch.setattr(Path, "read_text", Mock(side_effect=PermissionError(13, "Permission denied")))
+    assert token.read() == "first"
+    expected = f"Keeping the previous value of a secret: cannot read {file}: Permission denied"
+    assert [record.getMessage() for record in caplog.records] == [expected]
 
 
 def test_unreadable_secret_file_is_named(tmp_path):

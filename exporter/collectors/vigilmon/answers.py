@@ -143,13 +143,14 @@ def read_incidents(body: bytes, at: float = 0.0) -> History:
     """Read `GET /monitors/{id}/incidents`, requested at `at`; only its first page is ever requested."""
     rows, meta = _listed(body)
     ongoing, newest, last_duration = 0, None, None
-    for row in {text_of(row.get("id")) or place: row for place, row in enumerate(rows)}.values():
+    distinct = {text_of(row.get("id")) or place: row for place, row in enumerate(rows)}.values()
+    for row in sorted(distinct, key=lambda row: time_of(row.get("started_at")) or 0.0, reverse=True):
         status, resolved_at = text_of(row.get("status")).strip().lower(), row.get("resolved_at")
         started, ended = time_of(row.get("started_at")), time_of(resolved_at)
         # The status decides; without a documented one, an incident without a resolution is ongoing.
         if {"ongoing": True, "resolved": False}.get(status, not resolved_at):
             ongoing += 1
-            if started is not None and (newest is None or started > newest.started):
+            if started is not None and newest is None:
                 regions = row.get("confirmed_regions")
                 regions = list(regions.values()) if isinstance(regions, dict) else regions
                 listed = filter(None, map(text_of, regions if isinstance(regions, list) else [regions]))

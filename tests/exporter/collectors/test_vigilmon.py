@@ -554,15 +554,18 @@ def test_uptime_without_any_percentage_is_malformed():
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_the_newest_of_several_ongoing_incidents_is_named(order):
-    """In whichever order they are listed; one without a start is only counted."""
+def test_the_newest_of_several_incidents_counts(order):
+    """In whichever order they are listed; an ongoing one without a start is only counted."""
     rows = [
+        {"id": 5, "status": "resolved", "duration_seconds": 7},
+        {"id": 6, "status": "resolved", "started_at": 1_700_000_000, "duration_seconds": 11},
+        {"id": 7, "status": "resolved", "started_at": 1_700_000_060, "duration_seconds": 22},
         {"id": 1, "status": "ongoing", "started_at": 1_800_000_000, "cause": "old"},
         {"id": 2, "status": "ongoing", "started_at": 1_800_000_060, "cause": "new"},
         {"id": 3, "status": "ongoing", "cause": "whenever"},
     ]
     found = read_incidents(json.dumps({"data": rows[::order]}).encode())
-    assert (found.ongoing, found.newest.cause) == (3, "new")
+    assert (found.ongoing, found.newest.cause, found.last_duration) == (3, "new", 22.0)
 
 
 def test_incident_listed_twice_counts_once():

@@ -92,7 +92,9 @@ class Queue(Repository):
                 place = {"destination": "" if ends else destination, "app_key": "" if ends else event.app_key}
                 of = alert_states.c
                 moved = (of.destination != place["destination"]) | (of.app_key != place["app_key"])
-                connection.execute(update(alert_states).where(of.key == event.key, moved).values(place))
+                # After a freeze another replica has sent it, and perhaps later events of its alert.
+                ours = exists().where(events.c.id == event.id, events.c.lease_token == event.token)
+                connection.execute(update(alert_states).where(of.key == event.key, moved, ours).values(place))
             return connection.execute(_settled(claimed, state="sent", reason=outcome, closed_at=now)).rowcount
 
     def postpone(self, claimed: Sequence[ClaimedEvent], not_before: float, reason: str) -> None:

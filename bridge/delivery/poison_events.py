@@ -1,8 +1,9 @@
 """Poison-event isolation: how to batch events when requests fail without blaming a particular event.
 
-A 5xx or a broken connection may be an outage, or one event that makes BigPanda fail. Batches are halved while they fail
-and doubled while they pass. An event that twice failed alone while others passed is sent by itself from then on and
-holds up no others. It is retried for ever, unless BigPanda rejects it.
+A 5xx or a broken connection may be an outage, or one event that makes BigPanda fail; a 403 or a web page may be about
+our credentials, or a firewall that rejects one event's text. Batches are halved while they fail and doubled while they
+pass. An event that twice failed alone while others passed is sent by itself from then on and holds up no others. It is
+retried for ever, unless BigPanda rejects it.
 
 A 400 blames an event, unless every event is rejected with the same message: then the destination is at fault.
 """

@@ -186,19 +186,20 @@ class Delivery(PeriodicThread):
         """Send a request that was neither accepted nor rejected again, when the destination may take it."""
         now, reason, stopped = self._clock.wall(), str(error), isinstance(error, Stopped)
         # A poison event waits alone; otherwise all events wait for the destination.
-        alone = self._isolation.is_poison(request[0].id) and not stopped
+        alone = self._isolation.is_poison(request[0].id)
         failures = request[0].attempts if alone else circuit.failures + 1
         at = retry_at(error, failures, now, self._clock.chance())
         self._pending_writes.append(lambda: self._outbox.queue.postpone(request, at if alone else now, reason))
         self._metrics.deliveries.labels("destination_down" if stopped else "retry").inc(len(request))
         if alone:
             return
+        # Too high a rate, or an outage, says nothing about the events that happened to be in flight.
+        if error.status != _TOO_MUCH:
+            # What looks like bad credentials may be a firewall, which rejects one event: try another next.
+            blamed = stopped or error.status == _STUMBLED or failures > _PATIENCE
+            self._isolation = self._isolation.failed([one.id for one in request], blamed=blamed)
         if stopped:
             self._isolation = replace(self._isolation, width=1)
-        # Too high a rate, or an outage, says nothing about the events that happened to be in flight.
-        elif error.status != _TOO_MUCH:
-            blamed = error.status == _STUMBLED or failures > _PATIENCE
-            self._isolation = self._isolation.failed([one.id for one in request], blamed=blamed)
         down = Circuit(up=False, failures=failures, opened_at=now, not_before=at, reason=reason)
         self._metrics.destination_up.set(0)
         level = logging.ERROR if stopped else logging.WARNING

@@ -67,7 +67,7 @@ class Collector:
         return Known(
             as_of=min(times, default=knowledge.as_of),
             round_at=min(times) if times and len(times) == len(listed) else knowledge.round_at,
-            truncated=bool(file and file.problems),
+            truncated=bool(file and (file.problems or file.unreadable)),
             observations=observations,
         )
 

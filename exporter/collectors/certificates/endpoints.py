@@ -51,6 +51,8 @@ class EndpointsFile:
     file: Path
     problems: tuple[str, ...] = field(default=(), init=False, compare=False)
     """One for each invalid line, as last read."""
+    unreadable: bool = field(default=False, init=False, compare=False)
+    """Whether the file could not be read last time, so that new endpoints in it are missing."""
     _endpoints: tuple[TlsEndpoint, ...] = field(default=(), init=False, compare=False)
     _seen: Stamp | None = field(default=None, init=False, compare=False)
     _conditions: Conditions = field(default_factory=lambda: Conditions(_log), init=False, compare=False)
@@ -64,8 +66,10 @@ class EndpointsFile:
         except (OSError, ValueError) as error:
             kept = f"Cannot read {self.file}, keeping its {counted(len(self._endpoints), 'endpoint')}: {_why(error)}"
             self._conditions.report("file", kept)
+            self.unreadable = True
         else:
             self._conditions.report("file", "")
+            self.unreadable = False
         return self._endpoints
 
     def refresh(self) -> bool:

@@ -289,6 +289,23 @@ def test_unreadable_endpoints_file_keeps_the_last_endpoints(tmp_path, caplog):
     assert listed(collector, collector.start()) == []
 
 
+def test_poll_is_truncated_while_the_endpoints_file_is_unreadable(tmp_path):
+    """Endpoints that were added to it meanwhile are missing; only the log said so. The same file may come back."""
+    file = tmp_path / "endpoints"
+    file.write_text("a.example:443\n")
+    collector = Collector(settings(endpoints_file=str(file)))
+    (request,) = collector.requests(collector.start(), 0.0)
+
+    def truncated():
+        return collector.update(collector.start(), request, Certificate(1.0, 9e9, valid=True)).truncated
+
+    assert not truncated()
+    away = file.rename(tmp_path / "away")
+    assert truncated()
+    away.rename(file)
+    assert not truncated()
+
+
 def test_endpoints_file_without_a_valid_line_keeps_the_last_endpoints(tmp_path, caplog):
     """As after a download that saved the server's error page: every series vanished, and the poll was a success."""
     file = tmp_path / "endpoints"

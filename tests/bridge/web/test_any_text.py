@@ -131,7 +131,7 @@ def test_any_text_is_stored_shown_and_sent(desk, name):
     """In any place, of any length, as escapes or raw bytes, on both databases."""
 
     @settings(max_examples=6, suppress_health_check=list(HealthCheck))
-    @given(piece=pieces, times=st.sampled_from([1, 20_000]), raw=st.booleans(), place=st.sampled_from(PLACES[name]))
+    @given(piece=pieces, times=st.sampled_from([1, 5_000]), raw=st.booleans(), place=st.sampled_from(PLACES[name]))
     def holds(piece, times, raw, place):
         desk.store.clear()
         status = desk.post(name, place, piece * times, raw=raw)
@@ -145,8 +145,8 @@ def test_any_text_is_stored_shown_and_sent(desk, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", senders())
 def test_every_member_accepts_hostile_text(desk, name):
-    """Half an emoji, NUL, direction marks, terminal escapes; short, and 100 kB that cannot be compressed."""
+    """Half an emoji, NUL, direction marks, terminal escapes; short, and 20 kB of which part cannot be compressed."""
     for place in PLACES[name]:
-        for text, raw in ((NASTY, False), (NASTY + UNPACKABLE + NASTY * 10_000, True)):
+        for text, raw in ((NASTY, False), (NASTY + UNPACKABLE + NASTY * 500, True)):
             assert desk.post(name, place, text, raw=raw) in (200, 201, 204, 400)
     desk.survives()

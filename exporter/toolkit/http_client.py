@@ -4,7 +4,6 @@ It sends only what the caller gives: it follows no redirect, keeps no cookie and
 (proxies, `.netrc`, CA bundles). Responses are bounded in time and size. Errors are those of `http_errors`.
 """
 
-import re
 import threading
 import time
 from collections.abc import Mapping
@@ -19,10 +18,9 @@ import requests
 from exporter.toolkit.flags import release
 from exporter.toolkit.http_connection import Adapter, Attempt, HttpResponse
 from exporter.toolkit.http_errors import ClientError, ConnectFailed, Malformed, TimedOut
-from exporter.toolkit.http_settings import HEADER_NAME, HttpClientSettings
+from exporter.toolkit.http_settings import HEADER_NAME, HEADER_VALUE, HttpClientSettings
 
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
-_HEADER_VALUE: Final = re.compile(r"[!-~]([ -~]*[!-~])?|")
 _CHUNK: Final = 65536
 
 
@@ -118,7 +116,7 @@ def _prepared(method: str, url: str, headers: Mapping[str, str], body: bytes | N
     for name, value in headers.items():
         if not HEADER_NAME.fullmatch(name):
             raise ClientError("a header's name cannot be sent")
-        if not _HEADER_VALUE.fullmatch(value):
+        if not HEADER_VALUE.fullmatch(value):
             raise ClientError(f"the value of header {name} cannot be sent: printable ASCII only")
     try:
         if "@" in urlsplit(url).netloc:

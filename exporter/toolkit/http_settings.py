@@ -12,6 +12,7 @@ from pydantic import AfterValidator, ByteSize, Field, ValidationInfo
 from exporter.toolkit.config_types import Secret, Section, located
 
 HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+HEADER_VALUE: Final = re.compile(r"[!-~]([ -~]*[!-~])?|")
 _HTTP: Final = re.compile(r"https?://[^\s\x00-\x20\x7f]+", re.IGNORECASE)
 
 
@@ -49,7 +50,7 @@ def _proxy(secret: Secret) -> Secret:
 
 
 def _header_value(secret: Secret) -> Secret:
-    if not (secret.read().isascii() and secret.read().isprintable()):
+    if not HEADER_VALUE.fullmatch(secret.read()):
         raise ValueError("cannot be sent in a header: printable ASCII only")
     return secret
 

@@ -19,14 +19,13 @@ PATIENCE = 2.0
 
 
 class Targets:
-    """The running poll loops, by target."""
+    """Runs the poll loops of the targets on the page."""
 
     def __init__(self, page_cache: PageCache, storage: Place, leads: Callable[[], bool] = lambda: True) -> None:
         """`leads` returns whether to poll, or to serve the snapshots of another exporter."""
         self._page_cache = page_cache
         self._storage = storage
         self._leads = leads
-        self._pollers: dict[Identity, Poller] = {}
 
     def follow(self, targets: Sequence[TargetSettings]) -> None:
         """Run exactly these targets. Unchanged ones are not disturbed.
@@ -35,9 +34,10 @@ class Targets:
         series ends because of an unrelated change. A renamed one keeps its budget: the vendor counts by token.
         """
         wanted = {(settings.collector, settings.account): settings for settings in targets}
-        kept = {name: poller for name, poller in self._pollers.items() if wanted.get(name) == poller.settings}
+        running = {poller.identity: poller for poller in self._page_cache.pollers()}
+        kept = {name: poller for name, poller in running.items() if wanted.get(name) == poller.settings}
         made = {name: collector(settings) for name, settings in wanted.items() if name not in kept}
-        gone = {name: poller for name, poller in self._pollers.items() if name not in kept}
+        gone = {name: poller for name, poller in running.items() if name not in kept}
         self.stop(gone.values())
         spent = {(name[0], poller.settings.credentials()): poller.target.budget for name, poller in gone.items()}
         come: dict[Identity, Poller] = {}
@@ -58,19 +58,18 @@ class Targets:
             if budget and not is_same:
                 inherited = replace(budget.at_rate(settings.requests_per_minute), settled=False)
                 come[name].target = replace(come[name].target, budget=inherited)
-        self._pollers = {name: kept.get(name) or come[name] for name in wanted}
-        self._page_cache.serve(list(self._pollers.values()))
+        self._page_cache.serve([kept.get(name) or come[name] for name in wanted])
         for poller in come.values():
             poller.start()
 
     def wake(self) -> None:
         """Let all poll loops check now whether to poll."""
-        for poller in self._pollers.values():
+        for poller in self._page_cache.pollers():
             poller.wake()
 
     def stop(self, only: Iterable[Poller] | None = None) -> None:
         """Stop all poll loops, or only some, all at the same time."""
-        pollers = self._pollers.values() if only is None else only
+        pollers = self._page_cache.pollers() if only is None else only
         stopping = [threading.Thread(target=poller.stop, args=(PATIENCE,), daemon=True) for poller in pollers]
         for thread in stopping:
             thread.start()

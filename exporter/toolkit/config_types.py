@@ -25,8 +25,8 @@ from pydantic_core import CoreSchema, core_schema
 from exporter.toolkit.logs import Conditions
 from exporter.toolkit.text import escaped
 
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
-_SECONDS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
+_DURATION = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
+_SECONDS = (31_536_000.0, 604_800.0, 86_400.0, 3600.0, 60.0, 1.0, 0.001)
 _LONGEST = 36_525 * 86_400.0
 _log = logging.getLogger(__name__)
 

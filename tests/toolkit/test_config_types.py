@@ -33,7 +33,7 @@ def problems_of(**values: object) -> list[str]:
 @pytest.mark.parametrize(
     ("written", "expected"),
     [("30s", 30.0), ("5m", 300.0), ("1h30m", 5400.0), ("30d", 2_592_000.0), ("0s", 0.0), (0, 0.0), ("0", 0.0),
-     ("1.5s", 1.5), ("200ms", 0.2)],
+     ("1.5s", 1.5), ("200ms", 0.2), ("2w", 1_209_600.0), ("1y2w", 32_745_600.0)],
 )  # fmt: skip
 def test_durations_are_read_in_seconds(written, expected):
     """Every unit, alone and combined."""

@@ -141,7 +141,7 @@ class Collector:
         page, known = int(params.get("page", "1")), environment.unfinished
         found = read_search(response.body) if has_content else Found(known.total if known and page > 1 else None, ())
         if params["folder"] == ACTIVE:
-            changed = with_page(environment, found, page, at, self.settings.max_pages, size)
+            changed = with_page(environment, found, page, at, self.settings)
         else:
             rows = int(params["page_size"])
             # Without a total, more incidents may follow on a full page.

@@ -13,6 +13,7 @@ from exporter.toolkit.http_errors import Malformed
 from exporter.toolkit.text import LABEL_BYTES, cut_label
 
 from .answers import Found, Incident
+from .config import Settings
 
 ACTIVE = "active"
 FOLDERS = (ACTIVE, "unhandled", "shared", "snoozed", "maintenance")
@@ -149,9 +150,7 @@ def with_plans(knowledge: Knowledge, status: str, plans: Plans) -> Knowledge:
     return replace(knowledge, plans={**knowledge.plans, status: plans})
 
 
-def with_page(  # noqa: PLR0913, PLR0917  one parameter per number
-    environment: Environment, found: Found, page: int, at: float, max_pages: int, page_size: int
-) -> Environment:
+def with_page(environment: Environment, found: Found, page: int, at: float, settings: Settings) -> Environment:
     """Return the environment after a page of active incidents; only a complete listing replaces the old one."""
     before = environment.unfinished
     rereads = before.rereads if before is not None and before.pages == 0 else 0
@@ -166,9 +165,9 @@ def with_page(  # noqa: PLR0913, PLR0917  one parameter per number
     rows = len(grown.incidents)
     # A vendor without paging repeats the same page for ever: a page with nothing new ends the listing.
     seen = {incident.id for incident in listing.incidents if incident.id}
-    is_full = len(found.incidents) >= page_size if found.total is None else rows < found.total
+    is_full = len(found.incidents) >= settings.page_size if found.total is None else rows < found.total
     more = is_full and any(incident.id not in seen for incident in found.incidents)
-    if more and page < max_pages and rows < LAST_INCIDENT:
+    if more and page < settings.max_pages and rows < LAST_INCIDENT:
         return replace(environment, unfinished=grown)
     whole = _whole(environment.folders.get(ACTIVE), grown, found.total, truncated=more or shifted)
     return replace(environment, unfinished=None).with_folder(ACTIVE, whole)

@@ -231,12 +231,10 @@ def listed(answer: Any, settings: Settings, now: float) -> Iterator[Listed]:
     for entry in answer:
         if not isinstance(entry, dict):
             raise Unreadable("alerts: one is not an object")
-        # Alertmanager writes both in only one way: with anything else the alert's identity is uncertain.
+        # Alertmanager writes them in only one way: with anything else the alert's identity is uncertain.
         labels = entry.get("labels")
         if not (isinstance(labels, dict) and all(isinstance(value, str) for value in labels.values())):
             raise Unreadable("labels: not text")
-        if time_of(entry.get("startsAt")) is None:
-            raise Unreadable("startsAt: not a time")
         state = object_of(entry.get("status"))
         suppressed = state.get("state") == "suppressed" or any(state.get(name) for name in _MUTES)
         silenced_by = state.get("silencedBy")

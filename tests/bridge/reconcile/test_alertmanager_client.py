@@ -84,13 +84,20 @@ def test_states_of_alerts(status, active, suppressed):
 
 @pytest.mark.parametrize(
     "answer",
-    [None, {}, [None], [{}], [ENTRY, {"labels": {"a": 1}}], [ENTRY | {"startsAt": "soon"}]],
-    ids=["null", "object", "null in it", "no labels", "a label is a number", "no time"],
+    [None, {}, [None], [{}], [ENTRY, {"labels": {"a": 1}}]],
+    ids=["null", "object", "null in it", "no labels", "a label is a number"],
 )
 def test_unreadable_alert_makes_the_list_unreadable(answer):
     """It could be any alert, so the list must not resolve one."""
     with pytest.raises(Unreadable):
         list(listed(answer, settings(), NOW))
+
+
+@pytest.mark.parametrize("starts_at", ["0001-01-01T00:00:00.000+02:00", "0000-12-31T22:00:00.000Z", None])
+def test_alert_with_an_impossible_start_is_listed(starts_at):
+    """As a .NET client sends one that leaves the time out: it must not keep all other alerts from being resolved."""
+    (found,) = listed([ENTRY | {"startsAt": starts_at}], settings(), NOW)
+    assert (found.alert.starts_at, found.active) == (NOW, True)
 
 
 @responses.activate

@@ -32,7 +32,10 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A silence for exactly one alert until `ends_at` (epoch seconds). `matchers`: its labels, matched for equality."""
+    """A silence for one alert until `ends_at` (epoch seconds). `matchers`: its labels, matched for equality.
+
+    It also matches an alert with these labels and further ones.
+    """
 
     key: str
     matchers: tuple[tuple[str, str], ...]

@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from exporter.app import DEFAULT, App, leadership, summary
 from exporter.collectors.sharding import ALONE, shard
@@ -55,7 +54,7 @@ def _parser() -> flags.Parser:
     storage.add_argument(
         "--storage.path",
         dest="storage",
-        type=Path,
+        type=flags.path,
         metavar="DIR",
         help="directory that keeps the last responses across restarts",
     )
@@ -69,7 +68,7 @@ def _parser() -> flags.Parser:
     storage.add_argument(
         "--storage.url-file",
         dest="storage_url",
-        type=lambda path: Secret(file=Path(path)),
+        type=lambda text: Secret(file=flags.path(text)),
         metavar="PATH",
         help="path of a file that holds that URL",
     )
@@ -84,7 +83,7 @@ def _parser() -> flags.Parser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     init = commands.add_parser("init", help="write a first configuration", description="Write a first configuration.")
     init.add_argument("collectors", nargs="*", metavar="COLLECTOR", help=f"{', '.join(known())}; all if none is given")
-    init.add_argument("--config.file", dest="config_file", type=Path, metavar="PATH", default=argparse.SUPPRESS)
+    init.add_argument("--config.file", dest="config_file", type=flags.path, metavar="PATH", default=argparse.SUPPRESS)
     init.add_argument("--stdout", action="store_true", help="print it instead of writing the file")
     return parser
 

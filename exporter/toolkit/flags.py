@@ -34,12 +34,12 @@ def declare(parser: argparse.ArgumentParser, default: Address, config_file: str,
     if not again:
         parser.set_defaults(config_file=Path(config_file), config_check=False, listen=None, web_config=None)
         parser.set_defaults(lifecycle=False, log_level="info", log_format="logfmt")
-    add("--config.file", dest="config_file", type=Path, metavar="PATH",
+    add("--config.file", dest="config_file", type=path, metavar="PATH",
         help=f"path of the configuration file; {config_file}")  # fmt: skip
     add("--config.check", dest="config_check", action="store_true", help="check the configuration and exit")
     add("--web.listen-address", dest="listen", action="append", type=address, metavar="HOST:PORT",
         help=f"address to listen on, repeatable; {default[0]}:{default[1]}")  # fmt: skip
-    add("--web.config.file", dest="web_config", type=Path, metavar="PATH",
+    add("--web.config.file", dest="web_config", type=lambda text: path(text) if text else None, metavar="PATH",
         help="path of the file that enables TLS or basic auth")  # fmt: skip
     add("--web.enable-lifecycle", dest="lifecycle", action="store_true",
         help="enable reloading by HTTP request: POST /-/reload")  # fmt: skip
@@ -62,6 +62,13 @@ def address(text: str) -> Address:
     host = match[1] or match[2] or ""
     host.encode("idna")  # as the resolver would: the ValueError of an impossible name is argparse's to report
     return host or "::", int(match[3])
+
+
+def path(text: str) -> Path:
+    """Parse a path. An empty one, as of a variable that is not set, would be the working directory."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty path")
+    return Path(text)
 
 
 @cache

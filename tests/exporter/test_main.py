@@ -194,6 +194,14 @@ def test_storage_path_and_url_exclude_each_other(config_file, capsys):
     assert capsys.readouterr().err == message
 
 
+@pytest.mark.parametrize("flag", ["--storage.path", "--storage.url-file"])
+def test_empty_storage_path_is_an_error(capsys, flag):
+    """As of a variable that is not set: the working directory became the storage."""
+    with pytest.raises(SystemExit) as ended:
+        main([f"{flag}="])
+    assert (ended.value.code, capsys.readouterr().err) == (2, f"vendorwatch-exporter: argument {flag}: an empty path\n")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -55,6 +55,15 @@ def test_a_bad_flag_ends_with_status_2_and_one_line(parser, capsys, flag):
     assert (ended.value.code, error.count("\n"), error.startswith("program: ")) == (2, 1, True)
 
 
+def test_an_empty_path_is_no_directory(parser, capsys):
+    """As of a variable that is not set: the default for the web config, as in Prometheus's exporters, else an error."""
+    assert parser.parse_args(["--web.config.file="]).web_config is None
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args(["--config.file="])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "program: argument --config.file: an empty path\n"
+
+
 def test_default_flags(parser):
     """The configuration in the working directory, the default address, info as logfmt."""
     read = parser.parse_args([])

@@ -63,7 +63,7 @@ class Budget:
     tokens: float
     updated: float
     sent: tuple[float, ...] = ()
-    """When the requests of the last minute were sent."""
+    """When the requests of the last minute were answered, and the last one sent."""
     limit: float | None = None
     remaining: float | None = None
     """Requests left of the vendor's own limit, by its last response; None if it does not say."""
@@ -116,13 +116,13 @@ class Budget:
 
     def answered(self, headers: Mapping[str, str], now: float) -> "Budget":
         """Return the budget after a usable response: failures are reset, the reserve is kept."""
-        after = replace(self._with_headers(headers, now), streak=0, refusals=0, pause=None)
+        after = replace(self._after_response(headers, now), streak=0, refusals=0, pause=None)
         # A rate that already leaves the reserve is not reduced again.
         reserve = 1.0 if after.limit is None else max(1.0, min(after.limit * RESERVE, after.limit - after.rate))
         if after.remaining is None or after.remaining >= reserve:
             return after
         # The rest is for other users of the token: wait for the vendor's reset, or until our oldest request ages out.
-        oldest = after.sent[0] if after.sent else now
+        oldest = self.sent[0] if self.sent else now
         until = after.reset if after.reset is not None else max(now + 1.0, oldest + MINUTE)
         # With some left of a longer window, such as an hour's, ask now and then: the data would be withdrawn meanwhile.
         until = min(until, now + MINUTE) if after.remaining >= 1.0 else until
@@ -130,7 +130,7 @@ class Budget:
 
     def failed(self, error: HttpError, now: float, headers: Mapping[str, str] | None = None) -> "Budget":
         """Return the budget after a failure. A failure that concerns only one request leaves it unchanged."""
-        after = self._with_headers(headers or {}, now)
+        after = self._after_response(headers or {}, now)
         if isinstance(error, Refused):
             # The first may be transient; only further ones show that the credentials are wrong.
             seconds = doubled(REFUSED, self.refusals - 1) if self.refusals else FIRST_REFUSAL
@@ -167,19 +167,21 @@ class Budget:
         refilled = self.tokens + max(0.0, now - self.updated) * self.rate / MINUTE
         return min(_burst(self.rate), refilled)
 
-    def _with_headers(self, headers: Mapping[str, str], now: float) -> "Budget":
+    def _after_response(self, headers: Mapping[str, str], now: float) -> "Budget":
         """Return the budget with the vendor's own limit, from whichever rate limit headers it sends.
 
         A reset is epoch seconds, epoch milliseconds, seconds from now, or a date. A time by the vendor's clock is
         compared with that clock, as given by its `Date` header; and since limits are per minute, the wait is capped at
         a minute.
         """
+        # The vendor counts a request when it arrives, until now: one that was slow shares a second with later ones.
+        sent = (*self.sent[:-1], now) if self.sent else ()
         # A limit of 0 is none, because this request was counted too.
         limits = [name for name in _FAMILIES if _number(headers.get(f"{name}limit", "")) != 0]
         counts = ((name, _number(headers.get(f"{name}remaining", ""))) for name in limits)
         left = {name: count for name, count in counts if count is not None}
         if not left:  # what an earlier response said may long be over
-            return replace(self, limit=None, remaining=None, reset=None)
+            return replace(self, sent=sent, limit=None, remaining=None, reset=None)
         # A gateway may have a limit of its own: the nearest one counts.
         prefix = min(left, key=lambda name: left[name])
         text = headers.get(f"{prefix}reset", "")
@@ -191,6 +193,7 @@ class Budget:
             ahead = min((moment or 0.0) - (now if vendors_now is None else vendors_now), MINUTE)
         return replace(
             self,
+            sent=sent,
             limit=_number(headers.get(f"{prefix}limit", "")),
             remaining=left[prefix],
             reset=now + ahead if ahead > 0 else None,

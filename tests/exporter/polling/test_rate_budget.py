@@ -59,9 +59,30 @@ def test_no_minute_or_second_has_more_requests_than_the_rate(rate, gaps):
         if budget.wait(now) <= 0:
             budget = budget.spend(now)
             times.append(now)
+    assert_within(rate, times)
+
+
+def assert_within(rate, times):
+    """Check that no minute and no second has more of these requests than a budget of `rate` allows."""
     for most, seconds in ((max(1, int(rate)), 60), (max(2, ceil(rate / 60)), 1)):
         fullest = max((place + 1 - bisect_right(times, at - seconds) for place, at in enumerate(times)), default=0)
         assert fullest <= most
+
+
+@given(
+    rate=st.floats(60, 300),
+    late=st.lists(st.tuples(st.floats(0, 0.2), st.floats(0, 0.2), st.booleans()), min_size=1, max_size=150),
+)
+def test_limit_holds_where_the_vendor_counts(rate, late):
+    """When a request arrives there, after more or less of the time until its response, which may be a failure."""
+    budget, now, arrived = Budget.start(rate, NOW), NOW, []
+    for there, back, failed in late:
+        now += budget.wait(now)
+        budget = budget.spend(now)
+        arrived.append(now + there)
+        now += there + back
+        budget = budget.failed(Malformed("body"), now) if failed else budget.answered({}, now)
+    assert_within(rate, arrived)
 
 
 @pytest.mark.parametrize("rate", [1.0, 5.0, 55.0, 240.0])

@@ -3,7 +3,6 @@
 Only the exporter's own families are rendered by a scrape, if they have changed: they describe that moment.
 """
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +22,6 @@ AGAIN: Final = 10.0
 """Seconds after which a target is rendered again without a change: its parts expire one by one, days count down."""
 PROCESS_AGE: Final = 1.0
 """Seconds for which client_python's process metrics are cached: reading them takes a millisecond."""
-_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -125,12 +123,7 @@ class PageCache:
         return max(0.0, rest)
 
     def _render(self, slot: _Slot) -> None:
-        began, (collector, account) = time.monotonic(), slot.poller.identity
+        began, (_, account) = time.monotonic(), slot.poller.identity
         slot.is_dirty = False  # cleared before reading, so that a change meanwhile is rendered next
-        try:
-            slot.rendered = slot.poller.rendered(
-                self._clock(), lambda families: render(families, account, slot.rendered)
-            )
-        except Exception:  # noqa: BLE001  a target that cannot be rendered stops no other
-            _log.exception("Cannot render %s %s", collector, account)
+        slot.rendered = slot.poller.rendered(self._clock(), lambda families: render(families, account, slot.rendered))
         slot.rests_until = time.monotonic() + REST * (time.monotonic() - began)

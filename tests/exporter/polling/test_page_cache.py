@@ -208,16 +208,6 @@ def test_removed_target_does_not_affect_the_others(page_cache):
     assert stays.asked == asked
 
 
-def test_failing_collector_does_not_affect_the_others(page_cache, caplog):
-    """The error is logged, and everything else is served."""
-    broken, well = FakePoller("broken"), FakePoller("well")
-    broken.rendered = lambda _now, _form: 1 / 0
-    page_cache.serve([broken, well])
-    publish(page_cache, well, Family(UP, [(("a",), 1.0)]))
-    eventually(lambda: 'account="well",host="a"' in text(page_cache))
-    assert "Cannot render demo broken" in caplog.text
-
-
 @pytest.mark.slow
 def test_renders_of_a_large_page_are_limited(page_cache):
     """Changes between two renders are rendered together: rendering takes a tenth of a core at most."""

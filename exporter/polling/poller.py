@@ -164,7 +164,7 @@ class Poller:
                     _log.warning("%s: %s", self._name, reason)
                 self._failing = reason
             except Exception as error:  # noqa: BLE001  the loop must go on until the program stops
-                _log.error("%s: %s", self._name, target_state.unforeseen(error))
+                _log.error("%s: %s", self._name, target_state.failure(error))
                 self._rest(AFTER_MISTAKE)
 
     def _follow(self) -> None:
@@ -248,10 +248,8 @@ class Poller:
                 result = self._session.get(request)
             else:
                 result = self._probe(request, self._clock(), self.settings.timeout, self.settings.ca_file)
-        except HttpError as error:
-            result = error
         except Exception as error:  # noqa: BLE001  a request that nothing comes of would be in flight for ever
-            result = target_state.unforeseen(error)
+            result = target_state.failure(error)
         with self._updating:
             if self._stopped:
                 return  # the failure of an aborted request is not the vendor's fault
@@ -274,7 +272,7 @@ class Poller:
 
     def _collector_failed(self, where: str, error: Exception) -> None:
         """Count and log an exception of the collector in `where`, once for as long as it stays the same."""
-        message = f"{where}: {target_state.unforeseen(error)}"
+        message = f"{where}: {target_state.failure(error)}"
         with self._updating:
             is_new = message != self.target.last_error
             self.target = target_state.collector_failed(self.target, where, message, self._clock())

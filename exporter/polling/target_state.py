@@ -172,15 +172,15 @@ def update(
         if isinstance(request, Get) and isinstance(result, Response):
             check(request, result)
         knowledge = collector.update(target.knowledge, request, result)
-    except HttpError as error:
-        return _failed(arrived, request, error, now, result)
     except Exception as error:  # noqa: BLE001  a collector's mistake must not end the polling
-        return _failed(arrived, request, unforeseen(error), now, result)
+        return _failed(arrived, request, failure(error), now, result)
     return _succeeded(arrived, request, result, knowledge, now)
 
 
-def unforeseen(error: Exception) -> Malformed:
-    """Return the Malformed for an unforeseen exception of a collector, with its place: its message may be secret."""
+def failure(error: Exception) -> HttpError:
+    """Return what an exception counts as. An unforeseen one is Malformed, with its place: its message may be secret."""
+    if isinstance(error, HttpError):
+        return error
     *_, (frame, line) = walk_tb(error.__traceback__)
     return Malformed(f"unforeseen {type(error).__name__} at {frame.f_globals.get('__name__')}:{line}")
 

@@ -306,7 +306,7 @@ def test_probes_beside_a_request_that_hangs_spend_no_budget(started):
     vendor = Vendor()
     vendor.script.append(threading.Event())
     poller = started(Collector(hosts=("a", "b")), vendor)
-    eventually(lambda: set(poller.target.knowledge.probed) == {"a", "b"})
+    eventually(lambda: vendor.asked and set(poller.target.knowledge.probed) == {"a", "b"})
     assert (vendor.asked, len(poller.target.budget.sent)) == (["/status"], 1)
 
 

@@ -32,11 +32,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     flags.declare(parser, DEFAULT_ADDRESS, "bridge.yml")
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    _command(commands, "serve", "run the bridge; the default")
+    _command(commands, "serve", "run the bridge (the default)")
     one = _command(commands, "init", "write a first configuration for these senders", _init)
     one.add_argument("receivers", nargs="*", metavar="RECEIVER", help=f"{', '.join(senders())}; all if none is given")
     one.add_argument("--stdout", action="store_true", help="print it instead of writing the file")
-    _command(commands, "check", "check the configuration, the database and every URL in it", check.check)
+    _command(commands, "check", "check the configuration, the database, BigPanda and every other URL", check.check)
     one = _command(commands, "send-test", "send a test alert and its resolution to BigPanda", send_test.send_test)
     one.add_argument("--source", metavar="NAME", help="source of the receiver whose mapping to use")
     _send(_command(commands, "send", "send one event through an alerts_api receiver of any bridge", send.send))
@@ -52,22 +52,22 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     _some_or_all(again, "keys", "KEY", _given)
 
     group = _group(commands, "dead-letters", "events that BigPanda rejected: list, show, requeue, discard")
-    _some_or_all(_stored(group, "requeue", "send them again", dead_letters.requeue), "ids", "ID", _id)
-    _set_aside(group, dead_letters)
+    _some_or_all(_stored(group, "requeue", "send rejected events again", dead_letters.requeue), "ids", "ID", _id)
+    _set_aside(group, dead_letters, "rejected events")
     group = _group(commands, "quarantine", "webhooks that could not be read: list, show, replay, discard")
-    replay = _stored(group, "replay", "process them as if they had just arrived", quarantine.replay)
+    replay = _stored(group, "replay", "process webhooks as if they had just arrived", quarantine.replay)
     _some_or_all(replay, "ids", "ID", _id)
-    _set_aside(group, quarantine)
+    _set_aside(group, quarantine, "quarantined webhooks")
 
     group = _group(commands, "incidents", "BigPanda's incidents: list, resolve, comment")
-    _stored(group, "list", "list them, the most urgent first", incidents.show_list)
+    _stored(group, "list", "list incidents, the most urgent first", incidents.show_list)
     resolve = partial(incidents.act, "resolved", IncidentsClient.resolve)
-    one = _stored(group, "resolve", "resolve one in BigPanda", resolve)
+    one = _stored(group, "resolve", "resolve an incident in BigPanda", resolve)
     one.add_argument("id", type=_given, metavar="ID")
     words = "Resolved with vendorwatch-bridge"
     one.add_argument("--comment", dest="text", metavar="TEXT", type=_given, default=words, help="comment for BigPanda")
     comment = partial(incidents.act, "commented", IncidentsClient.comment)
-    one = _stored(group, "comment", "comment on one in BigPanda", comment)
+    one = _stored(group, "comment", "comment on an incident in BigPanda", comment)
     one.add_argument("id", type=_given, metavar="ID")
     one.add_argument("text", type=_given, metavar="TEXT")
     return parser.parse_args(arguments)
@@ -106,10 +106,10 @@ def _stored(
     return parser
 
 
-def _set_aside(group: Any, module: ModuleType) -> None:
-    _stored(group, "list", "list them, the oldest first", module.show_list)
-    for name, summary, run in (("show", "show them in full", module.show), ("discard", "delete them", module.discard)):
-        _stored(group, name, summary, run).add_argument("ids", nargs="+", type=_id, metavar="ID")
+def _set_aside(group: Any, module: ModuleType, what: str) -> None:
+    _stored(group, "list", f"list {what}, the oldest first", module.show_list)
+    for name, summary, run in (("show", "show {} in full", module.show), ("discard", "delete {}", module.discard)):
+        _stored(group, name, summary.format(what), run).add_argument("ids", nargs="+", type=_id, metavar="ID")
 
 
 def _some_or_all(parser: argparse.ArgumentParser, dest: str, name: str, kind: Callable[[str], object]) -> None:
@@ -137,10 +137,12 @@ def _send(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--status", required=True, choices=["ok", "critical", "warning", "unknown", "acknowledged"])
     parser.add_argument("--host", required=True, help="affected host: BigPanda's primary property")
     parser.add_argument("--check", required=True, help="failed check: BigPanda's secondary property")
-    parser.add_argument("--description", default="")
-    parser.add_argument("--tag", dest="tags", action="append", type=_tag, default=[], metavar="NAME=VALUE")
+    parser.add_argument("--description", default="", help="text of the alert")
+    tag = "further tag of the event; may be repeated"
+    parser.add_argument("--tag", dest="tags", action="append", type=_tag, default=[], metavar="NAME=VALUE", help=tag)
     parser.add_argument("--ca-file", metavar="PATH", help="CA certificates to trust instead of the system's")
-    parser.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="limit for all attempts")
+    limit = "limit for all attempts (default: 30)"
+    parser.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help=limit)
 
 
 def _tag(word: str) -> tuple[str, str]:

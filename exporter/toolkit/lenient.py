@@ -79,11 +79,12 @@ def time_of(value: Any) -> float | None:
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds that a response asks to wait. A date is compared with the server's own `Date` header.
 
-    So is a number too large for a wait: some servers write an epoch second, as in other rate limit headers.
+    So is a number too large for a wait: some servers write an epoch second, as in other rate limit headers. Of several,
+    such as a gateway's beside the server's, the longest wait counts.
     """
     text = headers.get("retry-after", "").strip()
     with suppress(ValueError):
-        if text[:1].isdigit() and (seconds := float(text)) < EARLIEST:
+        if text[:1].isdigit() and (seconds := max(map(float, text.split(",")))) < EARLIEST:
             return seconds
     moment, servers_now = time_of(text), time_of(headers.get("date", ""))
     if moment is None:

@@ -94,6 +94,8 @@ def test_a_time_is_read_in_every_form_that_is_written(value, expected, monkeypat
         ({}, None),
         ({"retry-after": " 17 "}, 17.0),
         ({"retry-after": "1.5"}, 1.5),
+        ({"retry-after": "7, 300"}, 300.0),
+        ({"retry-after": "7, soon"}, None),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "-5"}, None),
         ({"retry-after": "1x"}, None),
@@ -109,7 +111,7 @@ def test_a_time_is_read_in_every_form_that_is_written(value, expected, monkeypat
     ],
 )
 def test_retry_after_is_seconds_or_a_date_by_the_servers_clock(headers, wanted):
-    """Without that clock at most a minute; any other value counts as missing."""
+    """Without that clock at most a minute; of several numbers the largest; any other value counts as missing."""
     assert retry_after(headers, 1000.0) == wanted
 
 

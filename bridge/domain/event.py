@@ -142,19 +142,15 @@ def _tag_names(
     used, tags = set(taken), {}
     for prefix, names in (("label_", labels), ("annotation_", set(annotations) - _OWN_MEMBER)):
         for name in sorted(names, key=lambda name: (_fold(name, "label_") != name, name)):
-            tags[name, prefix] = _free(name, prefix, taken, used)
+            # Unchanged if that is unused, else with its prefix, or with a hash of the original.
+            tag, salt = _fold(name, prefix), name
+            if tag in taken or (tag in used and prefix == "annotation_"):
+                tag = _shortened(prefix + tag, name)
+            while tag in used:
+                tag, salt = _hashed(tag, salt), salt + "+"
+            used.add(tag)
+            tags[name, prefix] = tag
     return tags
-
-
-def _free(name: str, prefix: str, taken: frozenset[str], used: set[str]) -> str:
-    """Return an unused name: unchanged, with its prefix, or with a hash of the original."""
-    folded, salt = _fold(name, prefix), name
-    if folded in taken or (folded in used and prefix == "annotation_"):
-        folded = _shortened(prefix + folded, name)
-    while folded in used:
-        folded, salt = _hashed(folded, salt), salt + "+"
-    used.add(folded)
-    return folded
 
 
 def _fold(name: str, prefix: str) -> str:

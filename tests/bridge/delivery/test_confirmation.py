@@ -282,9 +282,9 @@ def test_diagnostics_about_us_are_counted_once(bench, caplog):
     assert caplog.text.count("BigPanda's diagnostics report an error: alert 1: <secret>") == 1
     assert bench.confirmation.status.diagnostics[0] == Diagnostic(id="1", level="error", message="alert 1: <secret>")
     assert bench.panda.asked_logs == [T0 - 120, T0 + INTERVAL - 120, T0 + 2 * INTERVAL - 120]
-    bench.panda.logs = [entry | {"log_id": str(number)} for number in (*range(10_000), 1)]
+    bench.panda.logs = [entry | {"log_id": str(number)} for number in (*range(1000), 1)]
     bench.look()
-    assert [one.id for one in bench.confirmation.status.diagnostics] == [str(number) for number in range(9980, 10_000)]
+    assert [one.id for one in bench.confirmation.status.diagnostics] == [str(number) for number in range(980, 1000)]
 
 
 def test_events_of_another_destination_are_not_looked_up(bench):

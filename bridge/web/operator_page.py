@@ -84,10 +84,9 @@ class OperatorPage:
         receivers = current.receivers(self._outbox)
         confirmation = current.confirmation.status if current.confirmation else None
         quotas = self._outbox.incidents.share_quotas((one.receiver, one.source) for one in receivers)
-        notices = attention(
-            self._outbox.status.circuit(current.config.destination),
-            self._outbox.status.counts(now),
-            receivers,
+        notices = partial(
+            attention,
+            receivers=receivers,
             unwritable=self._outbox.status.unwritable(),
             unconfirmed=confirmation.unconfirmed if confirmation else 0,
             refused_silences=current.refused_silences,
@@ -96,7 +95,7 @@ class OperatorPage:
         )
         return self._page(
             "overview",
-            attention=list(notices),
+            notices=notices,
             receivers=receivers,
             alerts=self._outbox.alerts.page(_words(), _FEW),
             incidents=self._outbox.incidents.page(_FEW),

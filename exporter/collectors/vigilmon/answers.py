@@ -159,7 +159,9 @@ def read_incidents(body: bytes, at: float = 0.0) -> History:
             last_duration = amount_of(row.get("duration_seconds"))
             if last_duration is None and started is not None and ended is not None:
                 last_duration = amount_of(ended - started)
-    return History(at, ongoing, recorded=count_of(meta.get("total")), newest=newest, last_duration=last_duration)
+    total = count_of(meta.get("total"))
+    recorded = total if total is not None and total >= len(distinct) else None  # one that is too small is none
+    return History(at, ongoing, recorded=recorded, newest=newest, last_duration=last_duration)
 
 
 def _listed(body: bytes) -> tuple[list[dict[str, Any]], dict[str, Any]]:

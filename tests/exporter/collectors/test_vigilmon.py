@@ -568,6 +568,13 @@ def test_the_newest_of_several_incidents_counts(order):
     assert (found.ongoing, found.newest.cause, found.last_duration) == (3, "new", 22.0)
 
 
+@pytest.mark.parametrize(("total", "recorded"), [(0, None), (1, None), (2, 2), (40, 40), (-1, None)])
+def test_total_of_fewer_incidents_than_listed_is_missing(total, recorded):
+    """It would show a monitor without a past."""
+    rows = [{"id": 1, "status": "resolved"}, {"id": 2, "status": "resolved"}]
+    assert read_incidents(json.dumps({"data": rows, "meta": {"total": total}}).encode()).recorded == recorded
+
+
 def test_incident_listed_twice_counts_once():
     """As last listed. Regions with gaps are a map in PHP."""
     incident = {"id": 7, "started_at": "2026-01-01T00:00:00Z", "resolved_at": None, "status": " Ongoing"}

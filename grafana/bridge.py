@@ -152,7 +152,10 @@ def _deliveries() -> Panel:
 
 def _quantiles() -> Panel:
     rate = f"sum by (le) (rate({ALL(PREFIX + 'delivery_latency_seconds_bucket')}[$__rate_interval]))"
-    description = "Time from accepting a webhook until BigPanda accepts its event: median and 99th percentile."
+    description = (
+        "Time from accepting a webhook until BigPanda accepts its event: median and 99th percentile. It includes the "
+        "time for which update_interval holds an update, a quarter of an hour by default."
+    )
     return lines(
         Text("Delivery latency", description, "No events delivered."),
         [
@@ -166,7 +169,10 @@ def _quantiles() -> Panel:
 
 def _heatmap() -> Panel:
     expr = f"sum by (le) (increase({ALL(PREFIX + 'delivery_latency_seconds_bucket')}[$__rate_interval]))"
-    description = "Events by latency: a stronger colour means more events. A band at the top is a backlog being sent."
+    description = (
+        "Events by latency: a stronger colour means more events. A band at the top is a backlog being sent, or updates "
+        "that update_interval held."
+    )
     return latencies(Text("Delivery latency, all events", description, "No events delivered."), expr, Size(24, 9))
 
 

@@ -125,16 +125,16 @@ def test_nothing_is_lost_when_bigpanda_hangs_and_the_bridge_is_killed(start, pan
     assert bridge.metric("destination_up") == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_while_bigpanda_hangs(start, panda, number):
-    """Status 0, and the event is sent after the next start."""
+def test_a_signal_ends_it_while_bigpanda_hangs(start, panda):
+    """Status 0, and the event is sent after the next start, which an interrupt ends."""
     panda.flowing.clear()
     bridge = start()
     bridge.post("a")
-    assert bridge.stop(number) == 0
+    assert bridge.stop() == 0
     panda.flowing.set()
-    start()
+    bridge = start()
     eventually(lambda: panda.statuses("prod:a") == ["critical"])
+    assert bridge.stop(signal.SIGINT) == 0
 
 
 def test_reload_uses_a_valid_file_and_rejects_an_invalid_one(start, config, panda):
@@ -281,20 +281,17 @@ def test_unauthenticated_receiver_beyond_loopback_is_an_error(config, capsys):
     assert main([f"--config.file={config}", "--web.listen-address=0.0.0.0:0", "--config.check"]) == 0
 
 
-def test_address_in_use_is_one_line(start, config, tmp_path):
+def test_address_in_use_is_one_line(config):
     """Status 1, no traceback."""
-    bridge = start()
-    other = tmp_path / "other.yml"
-    other.write_text(config.read_text().replace("bridge.db", "other.db"))
-    address = bridge.url.removeprefix("http://")
-    ended = subprocess.run(
-        [sys.executable, "-m", "bridge", f"--config.file={other}", f"--web.listen-address={address}"],
-        capture_output=True, text=True, check=False, env=os.environ, timeout=60,
-    )  # fmt: skip
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = subprocess.run(
+            [sys.executable, "-m", "bridge", f"--config.file={config}", f"--web.listen-address=127.0.0.1:{port}"],
+            capture_output=True, text=True, check=False, env=os.environ, timeout=60,
+        )  # fmt: skip
     assert ended.returncode == 1
-    host, _, port = address.partition(":")
     (line,) = ended.stderr.splitlines()[-1:]
-    assert line == f"vendorwatch-bridge: cannot listen on {host} port {port}: Address already in use"
+    assert line == f"vendorwatch-bridge: cannot listen on 127.0.0.1 port {port}: Address already in use"
     assert "Traceback" not in ended.stderr
 
 

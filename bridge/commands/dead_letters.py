@@ -32,9 +32,8 @@ def show(arguments: Namespace, _: Config, outbox: Outbox) -> int:
 
 def requeue(arguments: Namespace, config: Config, outbox: Outbox) -> int:
     """Queue dead letters again, rebuilt from their alerts, so that a corrected mapping takes effect."""
-    mappings = {path: one.mapping for path, one in config.by_source.items()}
     ids = None if arguments.all else arguments.ids
-    done = outbox.dead_letters.requeue(ids, mappings, time.time())
+    done = outbox.dead_letters.requeue(ids, config.by_source, time.time())
     return output.results(arguments, "dead letter", arguments.ids, done, "no dead letters to requeue")
 
 

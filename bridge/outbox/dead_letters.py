@@ -7,10 +7,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 
 from bridge.domain.alert_state import Kind
-from bridge.domain.event import EventMapping, Status, draft, status_of
+from bridge.domain.event import Status, draft, status_of
 from bridge.outbox.repository import Page, PageRequest, Repository, columns
 from bridge.outbox.rows import alert_of, untried
 from bridge.outbox.schema import alert_states, dead, events
+from bridge.receivers.settings import ReceiverSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +45,11 @@ class DeadLetters(Repository):
         return self._page(query, request, DeadLetter)
 
     def requeue(
-        self, ids: Sequence[int] | None, mappings: Mapping[tuple[str, str], EventMapping], now: float
+        self, ids: Sequence[int] | None, receivers: Mapping[tuple[str, str], ReceiverSettings], now: float
     ) -> dict[str, list[int]]:
         """Rebuild dead letters (None: all) from their alerts and queue them, in their old order with their old time.
 
-        `mappings`: of the configured receivers, by receiver and source. Returns the ids by outcome. `superseded`: made
+        `receivers`: those that are configured, by receiver and source. Returns the ids by outcome. `superseded`: made
         pointless by a newer event of their alert, or by a mapping that no longer sends them; `unknown`: kept, because
         their receiver is no longer configured.
         """
@@ -63,7 +64,7 @@ class DeadLetters(Repository):
         results: dict[str, list[int]] = {"queued": [], "superseded": [], "unknown": []}
         with self._database.write() as connection:
             for row in connection.execute(query).all():
-                results[_requeue(connection, row, mappings.get((row.receiver, row.source)), now)].append(row.id)
+                results[_requeue(connection, row, receivers.get((row.receiver, row.source)), now)].append(row.id)
         return results
 
     def discard(self, ids: Sequence[int], now: float, *, up_to: int = 0) -> int:
@@ -72,10 +73,10 @@ class DeadLetters(Repository):
         return self._change(chosen.values(state="discarded", closed_at=now))
 
 
-def _requeue(connection: Connection, row: Row[Any], mapping: EventMapping | None, now: float) -> str:
-    if mapping is None:
+def _requeue(connection: Connection, row: Row[Any], settings: ReceiverSettings | None, now: float) -> str:
+    if settings is None:
         return "unknown"
-    alert = alert_of(row.alert)
+    alert, mapping = alert_of(row.alert), settings.mapping
     status = Status.OK if row.kind == Kind.RESOLVE else status_of(alert, mapping)[0]
     this = update(events).where(events.c.id == row.id)
     if status is None or row.newest != row.seq:

@@ -62,8 +62,8 @@ class Actions:
 
     def requeue(self) -> Response:
         """Queue dead letters again."""
-        mappings = {path: found.mapping for path, found in self._current().config.by_source.items()}
-        done = self._outbox.dead_letters.requeue(None if forms.up_to() else forms.ids(), mappings, self._clock.wall())
+        ids, receivers = None if forms.up_to() else forms.ids(), self._current().config.by_source
+        done = self._outbox.dead_letters.requeue(ids, receivers, self._clock.wall())
         self._outbox.wake()
         return _back("../dead-letters", done)
 

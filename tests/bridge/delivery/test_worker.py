@@ -370,7 +370,7 @@ def test_requeued_dead_letter_is_an_event_like_any_other(scene, requests):
         scene.live(5)
     assert scene.outbox.status.counts(scene.clock.now).dead == 1
     scene.panda.mood = refuse(Rejected("BigPanda answered 400: 'app_key' is not known", status=400))
-    scene.outbox.dead_letters.requeue(None, {("alertmanager", "prod"): MAPPING}, scene.clock.now)
+    scene.outbox.dead_letters.requeue(None, {("alertmanager", "prod"): RECEIVER}, scene.clock.now)
     scene.accept("b")
     scene.live(5)
     assert (scene.outbox.status.counts(scene.clock.now).dead, scene.up()) == (0, 0)

@@ -23,7 +23,8 @@ from tests.store import Store
 from tests.waiting import eventually
 
 T0 = 1_700_000_000.0
-MAPPING = Settings(receiver="alertmanager", source="prod", app_key="app").mapping
+RECEIVER = Settings(receiver="alertmanager", source="prod", app_key="app")
+MAPPING = RECEIVER.mapping
 
 
 def alert(name="a", *, firing=True, severity="critical", at=T0, note=""):
@@ -275,7 +276,7 @@ def test_dead_letter_does_not_block_its_key(outbox):
     assert deliver(outbox, T0 + 5) == [("a", "ok")]
     (letter,) = outbox.dead_letters.oldest()
     assert (letter.key, letter.reason, outbox.status.counts(T0).dead) == ("prod:a", "'host' must exist", 1)
-    assert outbox.dead_letters.requeue(None, {("alertmanager", "prod"): MAPPING}, T0 + 6)["superseded"] == [letter.id]
+    assert outbox.dead_letters.requeue(None, {("alertmanager", "prod"): RECEIVER}, T0 + 6)["superseded"] == [letter.id]
     assert outbox.dead_letters.oldest() == []
 
 
@@ -284,7 +285,7 @@ def test_requeued_dead_letter_is_mapped_again(outbox):
     accept(outbox, alert(severity="odd"))
     (claimed,) = claim(outbox)
     outbox.queue.bury(claimed, "no", T0)
-    mended = replace(MAPPING, app_key="mended", statuses={"odd": "critical"})
+    mended = RECEIVER.model_copy(update={"app_key": "mended", "statuses": {"odd": "critical"}})
     judged = {"prod:a": outbox.state("prod:a").updated_at}
     assert outbox.dead_letters.requeue(None, {}, T0 + 9)["unknown"] == [claimed.id]
     done = outbox.dead_letters.requeue([claimed.id], {("alertmanager", "prod"): mended}, T0 + 9)
@@ -295,7 +296,7 @@ def test_requeued_dead_letter_is_mapped_again(outbox):
     assert json.loads(again.body)["timestamp"] == json.loads(claimed.body)["timestamp"]
     assert outbox.status.counts(T0).open_alerts == {("prod", "critical"): 1}
     outbox.queue.bury(again, "no", T0 + 9)
-    muted = {("alertmanager", "prod"): replace(MAPPING, statuses={"odd": "none"})}
+    muted = {("alertmanager", "prod"): RECEIVER.model_copy(update={"statuses": {"odd": "none"}})}
     assert outbox.dead_letters.requeue(None, muted, T0 + 10)["superseded"] == [claimed.id]
 
 

@@ -127,9 +127,7 @@ def reason_of(error: Exception) -> tuple[str, str]:
     if isinstance(error, SSL.Error):
         queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
         detail = str(queue[-1][-1]) if queue else ""
-    elif isinstance(error, OSError):
-        detail = error.strerror or ""
     else:
-        detail = str(error)[:LONGEST]
+        detail = getattr(error, "strerror", None) or str(error)[:LONGEST]
     detail = detail or type(error).__name__
     return next((reason, text.format(detail)) for kinds, reason, text in KINDS if isinstance(error, kinds))

@@ -466,6 +466,7 @@ def test_unreachable_address_does_not_hide_the_failure_of_another(roots, monkeyp
         (SSL.Error([("", "", "the cause"), ("", "", "what failed")]), ("tls", "the handshake failed: what failed")),
         (SSL.Error(), ("tls", "the handshake failed: Error")),
         (OSError(errno.ECONNREFUSED, "Connection refused"), ("connect", "Connection refused")),
+        (ConnectionError("more than 9 bytes of handshake"), ("connect", "more than 9 bytes of handshake")),
         (ValueError("x" * 201), ("tls", f"the certificate cannot be read: {'x' * 200}")),
     ],
 )

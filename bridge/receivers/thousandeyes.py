@@ -184,6 +184,8 @@ def _time(entry: Mapping[str, Any], member: str) -> float | None:
     """
     date, _, zone = short_text_of(entry.get(f"{member}Zoned")).rpartition(" ")
     if date:
-        return time_of(date + _ZONES[zone]) if zone in _ZONES else None
+        # Many zones have no letters: an organisation in São Paulo has "-03".
+        offset = zone if zone.startswith(("+", "-")) else _ZONES.get(zone)
+        return time_of(date + offset) if offset else None
     found = time_of(entry.get(member))
     return time_of(entry.get(f"{member}Epoch")) if found is None else found

@@ -124,7 +124,9 @@ def _alert(entry: Mapping[str, Any], settings: Settings, now: float, *, firing: 
     if not number:
         raise Unreadable("alertId: missing" if entry.get(member) is None else f"{member}: not an id")
     started, ended = _time(entry, "dateStart"), _time(entry, "dateEnd")
-    order = started if firing else max((time for time in (started, ended) if time is not None), default=None)
+    # Dates of an unknown time zone still order the states of an alert: in any zone, as long as it is always the same.
+    dates = [_time(entry, member, "Z") for member in ("dateStart", "dateEnd")[: 1 if firing else 2]]
+    order = max((time for time in dates if time is not None), default=None)
     severity = short_text_of(entry.get("severity")).lower() or "unknown"
     tags = _tags(entry) | {"severity": severity}
     # Fields that the user added to the rule become tags too, but never replace ours.
@@ -177,15 +179,15 @@ def _each(entries: Any, part: str) -> Iterator[str]:
             yield text
 
 
-def _time(entry: Mapping[str, Any], member: str) -> float | None:
-    """Return epoch seconds, None if missing or in an unknown time zone.
+def _time(entry: Mapping[str, Any], member: str, unknown: str = "") -> float | None:
+    """Return epoch seconds, None if missing. `unknown`: the offset of unknown time zones, "" for None in these.
 
     The vendor uses the organisation's time zone, and names it only in the zoned form.
     """
     date, _, zone = short_text_of(entry.get(f"{member}Zoned")).rpartition(" ")
     if date:
         # Many zones have no letters: an organisation in São Paulo has "-03".
-        offset = zone if zone.startswith(("+", "-")) else _ZONES.get(zone)
+        offset = zone if zone.startswith(("+", "-")) else _ZONES.get(zone, unknown)
         return time_of(date + offset) if offset else None
     found = time_of(entry.get(member))
     return time_of(entry.get(f"{member}Epoch")) if found is None else found

@@ -175,3 +175,17 @@ def test_repeat_of_a_trigger_with_the_second_of_its_clear_opens_nothing(outbox):
     clear["alert"]["dateEnd"] = clear["alert"]["dateStart"]
     later = occurrence(number, firing=True, minute=0, skew=1)
     assert [sender.send(body) for body in (trigger, clear, trigger, later)] == [1, 1, 0, 1]
+
+
+@pytest.mark.parametrize("zones", [("BST", "BST"), ("CST", "CDT"), ("IST", "IST"), ("GMT", "BST")], ids="-".join)
+def test_repeat_of_a_trigger_opens_nothing_in_a_zone_that_several_countries_use(outbox, zones):
+    """Its dates still order the states of one alert: it stayed open for good, as no other clear follows."""
+    sender, number = Sender(outbox, "thousandeyes"), next(NUMBERS)
+    trigger, clear, later = (occurrence(number, firing=firing, minute=minute, skew=0) for firing, minute in
+                             ((True, 0), (False, 0), (True, 1)))  # fmt: skip
+    for body, zone in ((trigger, zones[0]), (clear, zones[0]), (later, zones[1])):
+        alert = body["alert"]
+        alert["dateStartZoned"] = f"{alert.pop('dateStart').replace('T', ' ')} {zone}"
+        if "dateEnd" in alert:
+            alert["dateEndZoned"] = f"{alert.pop('dateEnd').replace('T', ' ')} {zones[1]}"
+    assert [sender.send(body) for body in (trigger, clear, trigger, later)] == [1, 1, 0, 1]

@@ -39,7 +39,7 @@ def send(arguments: Namespace) -> int:
         for problem in problems(error):
             output.problem(f"send: --{problem.replace('_', '-', 1)}")
         return 1
-    url = target.url.rstrip("/").removesuffix(_PATH) + _PATH
+    url = target.url.removesuffix(_PATH) + _PATH
     content, pause = event(arguments, time.time()), _PAUSE
     deadline = time.monotonic() + arguments.timeout
     while True:

@@ -26,7 +26,7 @@ class IntegrationApi(HttpApi):
         # The CA and proxy that one of BigPanda's APIs needs apply to the other too.
         shared = {name: getattr(confirm, name) or getattr(bigpanda, name) for name in ("ca_file", "proxy_url")}
         super().__init__(confirm.model_copy(update=shared), TIMEOUT, confirm.api_key)
-        self._url = (confirm.url or bigpanda.url.partition("/data/")[0]).rstrip("/")
+        self._url = confirm.url or bigpanda.url.partition("/data/")[0]
         # Diagnostics may repeat the token that events are sent with.
         self._rest, self._secrets = rest, (confirm.api_key, bigpanda.token)
 

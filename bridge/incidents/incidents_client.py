@@ -25,7 +25,7 @@ class IncidentsClient(HttpApi):
 
     def __init__(self, settings: Incidents) -> None:
         super().__init__(settings, settings.timeout, settings.api_key)
-        self._base = settings.url.rstrip("/") + "/resources/v2.0/environments"
+        self._base = settings.url + "/resources/v2.0/environments"
 
     def resolve(self, incident: IncidentRecord, comment: str) -> None:
         """Resolve an incident. BigPanda does so a moment later, and reports it by webhook."""

@@ -58,7 +58,7 @@ class Reconcile(AlertmanagerClientSettings):
     @field_validator("urls")
     @classmethod
     def _http(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(base_url(url).rstrip("/") for url in urls)
+        return tuple(map(base_url, urls))
 
 
 class Identity(Section):

@@ -9,9 +9,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Annotated, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from bridge.domain.incident import ForeignAlert, Incident, RelatedChange
 from bridge.domain.notification import Notification
@@ -56,7 +56,7 @@ class Silences(AlertmanagerClientSettings):
     `sources`: whose alerts it knows; by default every Alertmanager receiver's. `timeout`: seconds for one request.
     """
 
-    alertmanager: Annotated[BaseUrl, AfterValidator(lambda url: url.rstrip("/"))]
+    alertmanager: BaseUrl
     sources: tuple[str, ...] | None = Field(None, min_length=1)
     timeout: Duration = Field(10.0, gt=0)
 

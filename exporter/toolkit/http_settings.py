@@ -35,10 +35,10 @@ def http_url(value: str) -> str:
 
 
 def base_url(value: str) -> str:
-    """Return the URL if paths can be appended to it. Raises ValueError with the reason."""
+    """Return the URL, without a slash at its end, if paths can be appended to it. Raises ValueError with the reason."""
     if {"?", "#"} & set(http_url(value)):
         raise ValueError("must not contain ? or #: a path is appended to it")
-    return value
+    return value.rstrip("/")
 
 
 def _proxy(secret: Secret) -> Secret:

@@ -99,7 +99,10 @@ class Watchdog(PeriodicThread):
         heartbeats = self._outbox.status.heartbeats() if self._watched else []
         for source, settings in self._watched.items():
             awake = steady - self._since.setdefault(source, steady)
-            self._look(settings, heartbeats_of(settings, heartbeats), now, awake)
+            ours = heartbeats_of(settings, heartbeats)
+            self._look(settings, ours, now, awake)
+            if settings.watchdog:
+                self._resolve(settings, settings.watchdog.alertname, ours.values(), now)
         self._looked_at = steady
         return self.interval
 
@@ -134,6 +137,17 @@ class Watchdog(PeriodicThread):
                 self._outbox.status.forget_heartbeat(heartbeat)
         if settings is not None:
             self._metrics.watchdog_silent.labels(receiver.source).set(silent)
+
+    def _resolve(self, receiver: Settings, name: str, heartbeats: Iterable[Heartbeat | None], now: float) -> None:
+        """Resolve the watchdog's own alert if it was sent before it became the watchdog: nothing else would."""
+        states = self._outbox.alerts.states([heartbeat.key for heartbeat in heartbeats if heartbeat])
+        corrections = [
+            receiver.correction(replace(state.alert, firing=False, ends_at=now), state.updated_at)
+            for state in states.values()
+            if state.open and state.alert.name == name
+        ]
+        for alert in self._outbox.correct(corrections, now):
+            _log.info("Resolved %s: %s is the watchdog now", alert.key, name)
 
 
 def heartbeats_of(receiver: Settings, heartbeats: Iterable[Heartbeat]) -> Mapping[str, Heartbeat | None]:

@@ -16,6 +16,7 @@ from bridge.receivers.alertmanager import Settings
 from bridge.receivers.alertmanager import Watchdog as WatchdogSettings
 from bridge.reconcile.watchdog import Change, Watchdog, judge
 from exporter.toolkit.periodic import Clock
+from tests.bridge.alerts import alert_at
 from tests.store import Store
 
 T0 = 1_700_000_000.0
@@ -178,6 +179,18 @@ def test_silence_is_one_critical_event_and_its_end_a_resolution(bench, caplog):
     ]
     bench.wait(600)
     assert [event["status"] for event in bench.events()] == ["critical"]
+
+
+def test_alert_sent_before_it_became_the_watchdog_is_resolved(bench):
+    """Its webhooks are heartbeats from then on, and Alertmanager always lists it: it stayed open for ever."""
+    plain = SETTINGS.model_copy(update={"watchdog": None})
+    sent = alert_at(T0, "00", name="Heartbeat", severity="warning")
+    bench.outbox.ingest.accept([plain.notification(alerts=(sent, alert_at(T0, "x", severity="warning")))], T0)
+    bench.beat()
+    bench.make(plain).tick()
+    assert [event["status"] for event in bench.events()] == ["warning", "warning"]
+    bench.wait(60)
+    assert [(event["incident_identifier"], event["status"]) for event in bench.events()] == [("prod:00", "ok")]
 
 
 def test_each_label_set_is_a_heartbeat_of_its_own(bench):

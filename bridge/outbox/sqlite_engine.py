@@ -44,8 +44,11 @@ class Files:
     def check(self) -> None:
         """Check the location, and that nobody else can read the file. Raises ConfigError, Unavailable."""
         folder, mounts = self.path.parent, ""
-        if not folder.is_dir():
-            raise ConfigError([f"database: {folder} is not a directory"])
+        try:
+            if not folder.is_dir():
+                raise ConfigError([f"database: {folder} is not a directory"])
+        except PermissionError as error:  # of a folder above it
+            raise Unavailable(f"database: cannot open {self.path}: {error.strerror}") from None
         with suppress(OSError):
             mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
         if (kind := filesystem(self.path.resolve(), mounts)) in _NETWORK:

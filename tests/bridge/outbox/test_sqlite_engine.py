@@ -1,10 +1,12 @@
 """The bundled or the host's SQLite, and its write-ahead log while it is in use."""
 
+import errno
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -108,6 +110,13 @@ def test_moved_file_is_not_recreated(wal):
         write(database)
         with database.read() as connection:
             assert connection.exec_driver_sql("PRAGMA quick_check").scalar() == "ok"
+
+
+def test_folder_that_may_not_be_entered_is_an_error_at_start(tmp_path, monkeypatch):
+    """With the path and the reason: `check` goes on with everything else."""
+    monkeypatch.setattr(Path, "is_dir", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied")))
+    with pytest.raises(Unavailable, match=rf"^database: cannot open {tmp_path}/bridge\.db: Permission denied$"):
+        Database(f"sqlite:///{tmp_path}/bridge.db")
 
 
 def test_unwritable_file_is_an_error_at_start(tmp_path, monkeypatch):

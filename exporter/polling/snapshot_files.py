@@ -44,7 +44,7 @@ class Directory:
             problem = f"another exporter uses --storage.path {self._path}"
             raise ConfigError([f"{problem}: give each its own; two that share their data need --storage.url"]) from None
         except OSError as error:
-            _log.warning("cannot lock %s (%s): make sure that no other exporter uses it", self._path, error.strerror)
+            _log.warning("Cannot lock %s (%s): make sure that no other exporter uses it", self._path, error.strerror)
 
     def stamp(self, name: str) -> Stamp | None:
         """Return a value that changes whenever `name` is written; None if it does not exist."""

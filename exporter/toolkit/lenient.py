@@ -68,7 +68,8 @@ def time_of(value: Any) -> float | None:
     if not isinstance(value, str) or len(value) > _LONGEST_DATE:
         return None
     try:
-        moment = parsedate_to_datetime(value) if value[:3].isalpha() else datetime.fromisoformat(value)
+        iso = value.removesuffix(" UTC")  # as Ruby writes a date
+        moment = parsedate_to_datetime(value) if value[:3].isalpha() else datetime.fromisoformat(iso)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         # In UTC a moment near either end of the calendar lies outside it, where no date can be written.
         return None if moment.year == 1 else moment.astimezone(UTC).timestamp()

@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, settings
 
 from tests import postgresql
 from tests.postgresql import Cluster
+from tests.system import running
+from tests.system.fork_server import ForkServers
 from tests.system.running import missing
 
 TOGETHER = {
@@ -63,6 +65,15 @@ def pytest_report_header(config):
 def version(program):
     done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
     return f"{shutil.which(program)}: {(done.stdout + done.stderr).partition('(')[0].strip()}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fork_servers():
+    """Fork what tests start as a `Program`: most of a start is imports."""
+    running.fork_servers = ForkServers()
+    yield
+    running.fork_servers.close()
+    running.fork_servers = None
 
 
 @pytest.fixture(scope="session")

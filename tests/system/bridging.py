@@ -2,7 +2,6 @@
 
 import json
 import random
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +17,7 @@ import yaml
 from tests.sandbox.server import Sandbox
 from tests.sandbox.settings import Settings
 from tests.system.oracle import Ledger
-from tests.system.running import PATIENCE, ROOT, Program, free_port, python, until
+from tests.system.running import PATIENCE, Program, free_port, launch, python, until
 
 SOURCE = "prod"
 TOKEN = "am-token-of-the-bridge-test"
@@ -244,11 +243,14 @@ def dead(program: Program) -> None:
 
 
 def tool(station: Station, *arguments: str, status: int = 0) -> str:
-    """Run one of the bridge's sub-commands and return what it prints; see that it ends with this status."""
+    """Run one of the bridge's sub-commands and return its output; see that it ends with this status."""
     command = python("bridge", *arguments, f"--config.file={station.config_file}")
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE)
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stdout
+    log = station.folder / "command.log"
+    log.unlink(missing_ok=True)
+    ended = launch(command, log, {}).wait(PATIENCE)
+    output = log.read_text()
+    assert ended == status, output
+    return output
 
 
 def dead_letters(station: Station) -> dict[str, str]:

@@ -13,15 +13,19 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import requests
+
+from tests.system.fork_server import Forked, ForkServers
 
 ROOT = Path(__file__).parents[2]
 if _PROGRAMS := os.environ.get("VENDORWATCH_PROGRAMS"):
     os.environ["PATH"] = os.pathsep.join([str(Path(_PROGRAMS).resolve()), os.environ["PATH"]])
 PATIENCE = 60.0
 """Seconds to wait for something that should happen at once: two busy cores are slow."""
+fork_servers: ForkServers | None = None
+"""What forks the programs that it knows, where the imports of each start would take most of the time."""
 T = TypeVar("T")
 
 
@@ -74,6 +78,17 @@ def until(condition: str, ask: Callable[[], T], patience: float = PATIENCE, paus
     raise NotInTime(f"{condition}: not within {patience:g} s; last answer: {last!r:.2000}")
 
 
+def launch(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes] | Forked:
+    """Start a command whose output goes to a log."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
+    if fork_servers and list(command[:2]) == [sys.executable, "-m"] and (server := fork_servers.server(command[2])):
+        return Forked(server, command, environment, log)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            list(command), cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        )
+
+
 @dataclass
 class Program:
     """One subprocess. Its output goes to `log`; `ready` is asked over HTTP until it answers 200."""
@@ -84,20 +99,11 @@ class Program:
     url: str
     ready: str = "/-/ready"
     environment: Mapping[str, str] = field(default_factory=dict)
-    _process: "subprocess.Popen[bytes] | None" = None
-    _output: IO[bytes] | None = None
+    _process: "subprocess.Popen[bytes] | Forked | None" = None
 
     def start(self, patience: float = PATIENCE) -> Self:
         """Start and wait until ready. RuntimeError with the end of its log when it ends before that."""
-        self._output = self.log.open("ab")
-        self._process = subprocess.Popen(
-            list(self.command),
-            cwd=ROOT,
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **self.environment},
-            start_new_session=True,
-        )
+        self._process = launch(self.command, self.log, self.environment)
         try:
             until(f"{self.name} is ready", self._answers, patience)
         except BaseException:
@@ -150,8 +156,6 @@ class Program:
             os.kill(self._process.pid, signal.SIGKILL)
             status = self._process.wait()
         self._process = None
-        if self._output is not None:
-            self._output.close()
         return status
 
     def tail(self, lines: int = 30) -> str:

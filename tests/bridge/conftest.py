@@ -1,9 +1,6 @@
 """Databases for the tests, SQLite always, PostgreSQL where Debian's is installed; and a BigPanda."""
 
 import pytest
-from sqlalchemy import util
-from sqlalchemy.engine import Engine
-from sqlalchemy.engine.default import DefaultDialect
 
 from bridge.delivery import relocation
 from tests.bridge.panda import Panda
@@ -26,19 +23,6 @@ def cheap_proof():
     """Let a token's proof cost nothing: no test guesses one, and each delivery that starts makes one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(relocation._WORK, "n", 2)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def shared_statements():
-    """Let databases of one kind share compiled statements: to compile them for each takes longer than most tests."""
-    cache = util.LRUCache(2000)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Engine, "_compiled_cache", property(lambda _: cache, lambda *_: None), raising=False)
-        patch.setattr(DefaultDialect, "__hash__", lambda one: hash(type(one)))
-        patch.setattr(
-            DefaultDialect, "__eq__", lambda one, other: type(one) is type(other) and one.dbapi is other.dbapi
-        )
         yield
 
 

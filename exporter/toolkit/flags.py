@@ -39,13 +39,14 @@ def declare(parser: argparse.ArgumentParser, default: Address, config_file: str,
     add("--config.check", dest="config_check", action="store_true", help="check the configuration and exit")
     add("--web.listen-address", dest="listen", action="append", type=address, metavar="HOST:PORT",
         help=f"address to listen on; may be repeated (default: {default[0]}:{default[1]})")  # fmt: skip
-    add("--web.config.file", dest="web_config", type=lambda text: path(text) if text else None, metavar="PATH",
+    add("--web.config.file", dest="web_config", type=lambda text: Path(text) if text else None, metavar="PATH",
         help="path of the file that enables TLS or basic auth")  # fmt: skip
     add("--web.enable-lifecycle", dest="lifecycle", action="store_true",
         help="enable reloading by HTTP request: POST /-/reload")  # fmt: skip
-    add("--log.level", dest="log_level", choices=["debug", "info", "warn", "error"],
+    add("--log.level", dest="log_level", type=str.lower, choices=["debug", "info", "warn", "error"],
         help="lowest level to log (default: info)")  # fmt: skip
-    add("--log.format", dest="log_format", choices=["logfmt", "json"], help="format of the log (default: logfmt)")
+    add("--log.format", dest="log_format", type=str.lower, choices=["logfmt", "json"],
+        help="format of the log (default: logfmt)")  # fmt: skip
     version = f"{parser.prog.split()[0]}, version {release()}"
     parser.add_argument("--version", action="version", version=version, help="print the version and exit")
 

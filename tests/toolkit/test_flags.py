@@ -72,6 +72,12 @@ def test_default_flags(parser):
     assert flags.addresses(read.listen, DEFAULT) == [DEFAULT]
 
 
+def test_level_and_format_of_the_log_may_be_in_upper_case(parser):
+    """As Prometheus accepts them."""
+    read = parser.parse_args(["--log.level=DEBUG", "--log.format=JSON"])
+    assert (read.log_level, read.log_format) == ("debug", "json")
+
+
 def test_the_address_flag_can_be_repeated(parser):
     """Each address once, in order, instead of the default."""
     read = parser.parse_args(["--web.listen-address=a:1", "--web.listen-address=b:2", "--web.listen-address=a:1"])

@@ -25,8 +25,9 @@ def probe(request: Probe, now: float, timeout: float, ca_file: str | None) -> Ce
     failures: list[Exception] = []
     try:
         for hello, share in ATTEMPTS:
-            with _connected(request, deadline) as plain:
-                shown = shake_hands(plain, request, ca_file, deadline - timeout * (1.0 - share), hello)
+            by = deadline - timeout * (1.0 - share)
+            with _connected(request, deadline, by) as plain:
+                shown = shake_hands(plain, request, ca_file, by, hello)
             if shown.chain:
                 return judge(shown, request.to.server_name, now, old=hello == "old")
             failures.append(shown.error or ssl.SSLError("no certificate was sent"))
@@ -36,14 +37,18 @@ def probe(request: Probe, now: float, timeout: float, ca_file: str | None) -> Ce
 
 
 @contextlib.contextmanager
-def _connected(request: Probe, deadline: float) -> Iterator[socket.socket]:
-    """Yield a connection ready for TLS, to the first address that answers, all of them within the deadline."""
+def _connected(request: Probe, deadline: float, by: float) -> Iterator[socket.socket]:
+    """Yield a connection ready for TLS, to the first address that answers, all of them within the deadline.
+
+    Those that do not answer leave the last one time to connect and to shake hands `by` then.
+    """
     failure: OSError = socket.gaierror("no address")
     addresses = resolve(request.to.address, request.to.port, deadline)
     for position, (family, kind, protocol, _, address) in enumerate(addresses):
         plain = socket.socket(family, kind, protocol)
         try:
-            plain.settimeout(remaining(deadline) / (len(addresses) - position))
+            left = len(addresses) - position
+            plain.settimeout(remaining(by) / left if left > 1 else remaining(deadline))
             plain.connect(address)
         except OSError as error:
             plain.close()

@@ -6,7 +6,8 @@ from argparse import Namespace
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from bridge.web.formatting import OUTCOMES, body_text, moment, visible
+from bridge.web.formatting import OUTCOMES, body_text, moment
+from exporter.toolkit.text import visible
 
 _WIDEST: Final = 60
 """Most characters of a column, except the last."""

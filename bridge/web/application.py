@@ -7,7 +7,7 @@ from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from bridge.web.formatting import finalize
+from exporter.toolkit.page_style import finalize
 
 _log = logging.getLogger(__name__)
 

@@ -1,23 +1,16 @@
-"""Formatting for the page and the commands: times, why an event is queued, visible text. Pure."""
+"""Formatting for the page and the commands: times, why an event is queued, bodies of webhooks. Pure."""
 
 import json
 import re
 from datetime import UTC, datetime
-from typing import Any, Final
-
-from markupsafe import Markup
+from typing import Final
 
 from bridge.domain.alert import Alert
 from bridge.domain.dedup import Reason
 from bridge.outbox.event_log import EventRow
 from bridge.outbox.repository import SHOWN
 from bridge.outbox.status import Circuit
-from exporter.toolkit.text import escaped
 
-_INVISIBLE: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
-)
-"""Control characters, changes of text direction, lone surrogates: shown as escapes, so that a reader sees them."""
 OUTCOMES: Final = {
     "queued": "queued again",
     "superseded": "no longer needed: a newer event exists, or the severity is no longer sent",
@@ -120,13 +113,3 @@ def body_text(body: str, most: int = SHOWN) -> str:
         return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
         return body
-
-
-def visible(text: str) -> str:
-    """Return text with invisible and direction-changing characters written as escapes."""
-    return _INVISIBLE.sub(lambda found: escaped(found[0]), text.replace("\r\n", "\n"))
-
-
-def finalize(value: Any) -> Any:
-    """Prepare a value for a template: text from outside is made visible, our own markup is left alone."""
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value

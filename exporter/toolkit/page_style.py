@@ -1,10 +1,13 @@
-"""The style sheets of the programs' pages: what they share, and each page's own."""
+"""What the programs' pages share: the style sheets, each page's own beside it, and how text from outside is shown."""
 
 import base64
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
+
+from exporter.toolkit.text import visible
 
 
 def styled(own: Path) -> tuple[Markup, str]:
@@ -13,3 +16,8 @@ def styled(own: Path) -> tuple[Markup, str]:
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; frame-ancestors 'none'"
     return Markup(style), policy  # noqa: S704  our own files
+
+
+def finalize(value: Any) -> Any:
+    """Prepare a value for a template: text from outside is made visible, our own markup is left alone."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -15,6 +15,11 @@ _SUSPECT: Final = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
 _PAIR: Final = rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _ESCAPE: Final = re.compile(_PAIR + rb"|\\u([dD][89a-fA-F][0-9a-fA-F]{2}|0000)|\\.", re.DOTALL)
 
+_INVISIBLE: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
+"""Control characters, changes of text direction, lone surrogates: shown as escapes, so that a reader sees them."""
+
 _PIECE: Final = 1_000_000
 _NAMED: Final = 5
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
@@ -72,6 +77,11 @@ def escaped(text: str) -> str:
         units = b"" if one.isprintable() else one.encode("utf-16-be", "surrogatepass")
         shown.append("".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2)) or one)
     return "".join(shown)
+
+
+def visible(text: str) -> str:
+    """Return text with invisible and direction-changing characters written as escapes."""
+    return _INVISIBLE.sub(lambda found: escaped(found[0]), text.replace("\r\n", "\n"))
 
 
 def cut_label(text: str, most: int = LABEL_BYTES) -> str:

@@ -17,13 +17,15 @@ from exporter.polling.page_cache import PageCache
 from exporter.toolkit import management
 from exporter.toolkit.front import Lane, Route
 from exporter.toolkit.management import READ, Management
-from exporter.toolkit.page_style import styled
-from exporter.toolkit.text import span
+from exporter.toolkit.page_style import finalize, styled
+from exporter.toolkit.text import cut_label, span
 from exporter.toolkit.wsgi import Answer
 from exporter.web import discovery
 
-_TEMPLATES = Environment(loader=PackageLoader(__package__), autoescape=True, trim_blocks=True, auto_reload=False)
-_TEMPLATES.filters["span"] = span
+_TEMPLATES = Environment(
+    loader=PackageLoader(__package__), autoescape=True, trim_blocks=True, auto_reload=False, finalize=finalize
+)
+_TEMPLATES.filters |= {"span": span, "cut": cut_label}
 _STYLE, CONTENT_POLICY = styled(Path(__file__).with_name("templates") / "style.css")
 _HEADERS = (
     (b"content-type", b"text/html; charset=utf-8"),

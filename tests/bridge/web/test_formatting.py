@@ -1,7 +1,6 @@
 """The texts of the operator's page."""
 
 import pytest
-from markupsafe import Markup
 
 from bridge.domain.alert import Alert
 from bridge.outbox.event_log import EventRow
@@ -10,14 +9,12 @@ from bridge.outbox.status import Circuit
 from bridge.web.formatting import (
     body_text,
     cause,
-    finalize,
     host,
     moment,
     outcome,
     queue_reason,
     subject,
     times,
-    visible,
     webhook_subject,
 )
 
@@ -102,30 +99,6 @@ def test_body_is_formatted(body, text):
 def test_truncated_body_is_marked():
     """With the command that shows all of it."""
     assert body_text("x" * SHOWN).endswith("… cut here; the `show` command prints all of it")
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("plain, ünïcode, 日本語\tand\nlines", "plain, ünïcode, 日本語\tand\nlines"),
-        ("a\u202egnp.exe", "a\\u202egnp.exe"),
-        ("\x1b[31m\x00\x7f\x9b", "\\u001b[31m\\u0000\\u007f\\u009b"),
-        ("half \ud83d an emoji", "half \\ud83d an emoji"),
-        ("one\r\ntwo\rthree", "one\ntwo\\u000dthree"),
-        ("\u200bhidden\ufeff", "\\u200bhidden\\ufeff"),
-        ("\N{FAMILY}\u200d\N{BOY}", "\N{FAMILY}\u200d\N{BOY}"),
-    ],
-)
-def test_invisible_characters_are_escaped(text, shown):
-    """Control characters, direction marks and lone surrogates; joiners of letters and emoji are kept."""
-    assert visible(text) == shown
-    assert finalize(text) == shown
-
-
-def test_own_markup_is_not_escaped():
-    """Only others' text is."""
-    assert finalize(Markup("<b>\u202e</b>")) == "<b>\u202e</b>"
-    assert finalize(7) == 7
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from tests.toolkit.test_exposition import PROMETHEUS
 
 
 class Target:
-    def __init__(self, health):
+    def __init__(self, health, figure="3 down: <b>shop</b>"):
         self.health = lambda: health
-        self.figures = lambda: [Figure("3 down: <b>shop</b>", bad=True)]
+        self.figures = lambda: [Figure(figure, bad=True)]
 
 
 class Served(PageCache):
@@ -166,3 +166,13 @@ def test_status_page_escapes_untrusted_text():
     assert "<script" not in page
     assert "<img" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_status_page_shows_names_as_they_are():
+    """A change of the text's direction would turn around the rest of the line; what is endless is cut."""
+    served = Served()
+    served.targets = [Target(HEALTH, f"2 down: \u202egnp.exe, {'x' * 3000}")]
+    page = request(application(served, None), "/")[2].decode()
+    assert "2 down: \\u202egnp.exe, xxx" in page
+    assert "x…</li>" in page
+    assert "x" * 1000 not in page

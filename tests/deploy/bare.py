@@ -91,6 +91,7 @@ class Bare:
             os.kill(int(path.read_text()), signal.SIGTERM)
         for path in (self.root / "run").glob("*.pid"):
             _gone(int(path.read_text()))
+            path.unlink()
 
 
 def moved(text: str, root: Path) -> str:

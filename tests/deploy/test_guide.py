@@ -108,7 +108,10 @@ def test_guide_commands_install_both_programs(machine, ports, vendors):
     assert 'vendorwatch_poll_success{collector="vigilmon",account="prod"} 1' in page
     machine.run(reload)
     until("both read their files again", lambda: reloaded(machine))
-    backed_up(machine)
+    back_up, shrink = re.findall(r"^\$ (runuser.*?)^```$", section("Operation"), re.MULTILINE | re.DOTALL)
+    backed_up(machine, back_up)
+    machine.stop()
+    machine.run(shrink)
 
 
 def reloaded(machine: Bare) -> bool:
@@ -116,9 +119,8 @@ def reloaded(machine: Bare) -> bool:
     return logs.count("1 target") == 2 and "Reloaded" in logs
 
 
-def backed_up(machine: Bare) -> None:
+def backed_up(machine: Bare, command: str) -> None:
     """Assert that the guide's backup command copies a complete database from the running bridge."""
-    (command,) = re.findall(r"^\$ (runuser.*?)^```$", section("Operation"), re.MULTILINE | re.DOTALL)
     machine.run(command)
     with sqlite3.connect(machine.root / "var/lib/vendorwatch/backup.db") as copy:
         assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -1,7 +1,8 @@
 """The Alert, which every receiver produces, whatever its sender."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,10 @@ class Alert:
     identity: str = ""
     primary: str = ""
     secondary: str = ""
+
+    def resolved(self, now: float) -> Self:
+        """Return it as resolved by us, who know no time of its sender's; with it ends whatever silenced it."""
+        return replace(self, firing=False, ends_at=now, at=None, silence={})
 
     def precedes(self, starts_at: float, now: float) -> bool:
         """Return whether it ends an earlier episode than the one that began at `starts_at`: a late copy.

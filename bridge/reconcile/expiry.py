@@ -7,7 +7,6 @@ outbox, for the next process and for other replicas.
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from bridge.domain.alert import Alert
@@ -48,7 +47,7 @@ def expired(
         lapses = settings.lapses.get(state.alert.name)
         ended = lapses is not None and now - state.updated_at >= lapses
         if ended or (settings.resolve_after and quiet >= settings.resolve_after):
-            yield replace(state.alert, firing=False, ends_at=now, at=None), state.updated_at
+            yield state.alert.resolved(now), state.updated_at
 
 
 class Expiry(PeriodicThread):

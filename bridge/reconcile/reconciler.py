@@ -136,7 +136,7 @@ class Reconciler(PeriodicThread):
         # Open first: a closed alert may go on firing under the same identity as an opened one.
         self._correct("opened", self._unmuted(result.opened), latest.active, _MISSED)
         now = self._clock.wall()
-        ended = {key: replace(held[key].alert, firing=False, ends_at=now, silence={}) for key in result.closed}
+        ended = {key: held[key].alert.resolved(now) for key in result.closed}
         self._correct("closed", result.closed, ended, _UNLISTED)
         self._follow_silences(held, latest)
 

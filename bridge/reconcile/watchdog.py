@@ -126,7 +126,7 @@ class Watchdog(PeriodicThread):
                 continue
             if change is Change.ALARM or alarmed:
                 firing = alarm(receiver, key, heartbeat, now)
-                alert = firing if change is Change.ALARM else replace(firing, firing=False, ends_at=now)
+                alert = firing if change is Change.ALARM else firing.resolved(now)
                 notification = receiver.correction(alert, state.updated_at if state else None)
                 # Critical, whatever the receiver's severity mapping.
                 mapping = replace(receiver.mapping, statuses={"critical": Status.CRITICAL})
@@ -142,7 +142,7 @@ class Watchdog(PeriodicThread):
         """Resolve the watchdog's own alert if it was sent before it became the watchdog: nothing else would."""
         states = self._outbox.alerts.states([heartbeat.key for heartbeat in heartbeats if heartbeat])
         corrections = [
-            receiver.correction(replace(state.alert, firing=False, ends_at=now), state.updated_at)
+            receiver.correction(state.alert.resolved(now), state.updated_at)
             for state in states.values()
             if state.open and state.alert.name == name
         ]

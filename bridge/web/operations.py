@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Literal
 
 from bridge.domain.alert_state import AlertState
@@ -33,7 +32,7 @@ def correct(
         alert = state.alert
         settings = receivers.get((alert.receiver, alert.source))
         if done == "closed":
-            alert = replace(alert, firing=False, ends_at=now, at=None)
+            alert = alert.resolved(now)
             if settings is None and state.app_key:
                 # No receiver can report its end any more; a resolution only needs to know where it was opened.
                 settings = ReceiverSettings(receiver=alert.receiver, source=alert.source, app_key=state.app_key)

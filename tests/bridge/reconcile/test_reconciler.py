@@ -17,7 +17,9 @@ from bridge.outbox.outbox import Outbox
 from bridge.outbox.status import Role
 from bridge.receivers.alertmanager import Settings
 from bridge.reconcile.alertmanager_client import Listed, Peer, Silence
+from bridge.reconcile.expiry import expired
 from bridge.reconcile.reconciler import Reconciler, unquoted
+from bridge.web.operations import correct
 from exporter.toolkit.periodic import Clock
 
 T0 = 1_700_000_000.0
@@ -521,6 +523,23 @@ def test_alert_that_ends_under_its_silence_is_resolved(bench):
     assert sent(bench) == [("acknowledged", TAGS)]
     bench.alertmanagers.says = [peer(), peer(listed("y", receivers=["other"]))]
     bench.turn(2)
+    assert sent(bench) == [("ok", {})]
+
+
+@pytest.mark.parametrize("who", ["operator", "expiry"])
+def test_silenced_alert_that_another_resolves_loses_the_silences_tags(bench, who):
+    """Whoever closes it: BigPanda would show a resolved alert as silenced."""
+    acknowledging(bench)
+    silenced = listed("x", "suppressed", silenced_by=("s1",))
+    bench.alertmanagers.says = [peer(silenced), peer(silenced)]
+    bench.turn(2)
+    assert sent(bench) == [("acknowledged", TAGS)]
+    states = bench.outbox.alerts.open_alerts("prod")
+    if who == "operator":
+        correct(bench.outbox, "closed", states, {("alertmanager", "prod"): SETTINGS}, bench.now)
+    else:
+        ends = expired(states, SETTINGS.model_copy(update={"resolve_after": 60.0}), bench.now + 3600, {}, [])
+        list(bench.outbox.correct((SETTINGS.correction(*one) for one in ends), bench.now))
     assert sent(bench) == [("ok", {})]
 
 

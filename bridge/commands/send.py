@@ -61,7 +61,7 @@ def send(arguments: Namespace) -> int:
 
 
 def event(arguments: Namespace, now: float) -> dict[str, Any]:
-    """Return the event for BigPanda's Alerts API. A tag cannot replace a member of the event."""
+    """Return the event for BigPanda's Alerts API. A tag with the name of a member gets the prefix `label_`."""
     members = {
         "app_key": "vendorwatch",
         "status": arguments.status,
@@ -72,4 +72,5 @@ def event(arguments: Namespace, now: float) -> dict[str, Any]:
         "timestamp": int(now),
     }
     described = {"description": arguments.description} if arguments.description else {}
-    return dict(arguments.tags) | members | described
+    taken = members | described
+    return {f"label_{name}" if name in taken else name: value for name, value in arguments.tags} | taken

@@ -71,7 +71,7 @@ def send(tmp_path, capsys):
 
 
 def test_send_posts_an_event_of_bigpandas_api(bridge, send):
-    """With the token, the members, and tags that cannot replace them; 201 exits with 0."""
+    """With the token, the members, and tags that cannot replace them, under another name; 201 exits with 0."""
     running = bridge(201)
     assert send(running.url, "--description=it failed", "--tag=team=db", "--tag=status=odd") == (0, "")
     ((path, token, body),) = running.requests
@@ -81,6 +81,7 @@ def test_send_posts_an_event_of_bigpandas_api(bridge, send):
     assert event == {
         "app_key": "vendorwatch", "status": "critical", "host": "db-1", "check": "backup", "description": "it failed",
         "primary_property": "host", "secondary_property": "check", "team": "db",
+        "label_status": "odd",
     }  # fmt: skip
 
 

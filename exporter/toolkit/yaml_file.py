@@ -89,11 +89,14 @@ def _substituted(node: yaml.Node, path: str, seen: set[int]) -> Iterator[str]:
     elif node.tag == _STRING:
         found = _VARIABLE.findall(node.value)
         missing = [name for literal, name in found if not (literal or os.environ.get(name, "").strip())]
-        unset = (f"environment variable {name} is not set" if name else _MALFORMED for name in missing)
-        yield from (f"{path or 'file'}: {problem}" for problem in unset)
+        yield from (f"{path or 'file'}: {_unset(name) if name else _MALFORMED}" for name in missing)
         # Stripped like the content of a secret file; `$${` is a literal `${`.
         node.value = _VARIABLE.sub(
             lambda found: found[1] or os.environ.get(found[2] or "", "").strip() or found[0], node.value
         )
         if node.value != valid(node.value):
             yield f"{path or 'file'}: contains NUL or a lone surrogate, which cannot be sent or stored"
+
+
+def _unset(name: str) -> str:
+    return f"environment variable {name} is {'empty' if name in os.environ else 'not set'}"

@@ -80,7 +80,7 @@ def test_missing_variable_is_an_error_with_its_place(file, monkeypatch):
     monkeypatch.setenv("EMPTY", " ")
     assert problems_of(file, "a: [x, '${NOT_THERE}']\nb: {c: '${EMPTY}-${NOT_THERE}'}") == [
         "a[1]: environment variable NOT_THERE is not set",
-        "b.c: environment variable EMPTY is not set",
+        "b.c: environment variable EMPTY is empty",
         "b.c: environment variable NOT_THERE is not set",
     ]
 

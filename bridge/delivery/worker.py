@@ -76,6 +76,7 @@ class Delivery(PeriodicThread):
             self._limiter = RateLimiter(self._settings.events_per_minute)
         self._isolation = Isolation(most=self._settings.batch_size, width=self._settings.batch_size)
         self._refusals = Refusals()
+        self._bad_token = ""
 
     def change(self, config: Config) -> None:
         """Use another configuration from the next request on, with a closed circuit breaker."""
@@ -111,10 +112,12 @@ class Delivery(PeriodicThread):
         circuit = self._outbox.status.circuit(self._name)
         if circuit.up:
             self._up(circuit)  # also for a replica that has had no event since another one found BigPanda available
-        if not stepped and (rest := closed_for(circuit, now)):  # a pause by the former clock would end late
+        rotated = self._bad_token not in ("", self._settings.token.read())
+        # A pause by the former clock would end late; one for a bad token ends with it.
+        if not (stepped or rotated) and (rest := closed_for(circuit, now)):
             self._metrics.destination_up.set(0)
             self._give_back()
-            return rest
+            return min(rest, _IDLE) if self._bad_token else rest
         if steady + self._settings.timeout > self._lease_ends:
             self._give_back()
         if not self._requests and (rest := self._claim(now, steady, probe=not circuit.up and self._refusals.alike)):
@@ -198,6 +201,7 @@ class Delivery(PeriodicThread):
             # What looks like bad credentials may be a firewall, which rejects one event: try another next.
             blamed = stopped or error.status == _STUMBLED or failures > _PATIENCE
             self._isolation = self._isolation.failed([one.id for one in request], blamed=blamed)
+        self._bad_token = self._settings.token.read() if stopped and self._settings.token.file else ""
         if stopped:
             self._isolation = replace(self._isolation, width=1)
         down = Circuit(up=False, failures=failures, opened_at=now, not_before=at, reason=reason)

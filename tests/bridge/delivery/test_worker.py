@@ -648,6 +648,28 @@ def test_changed_credentials_are_used_for_the_next_request(scene, monkeypatch):
     assert (other.names(), woken) == (["prod:a"], [1])
 
 
+def test_rotated_token_file_is_used_at_once(scene, tmp_path):
+    """Within a second of its change, once, and without a reload: who has replaced it watches whether it helps."""
+    file = tmp_path / "bigpanda.token"
+    file.write_text("old")
+    scene.config = config(MAIN, receivers=[], token=Secret(file=file))
+    scene.delivery = scene.restarted()
+    scene.panda.mood = refuse(Stopped("401", status=401))
+    scene.accept("a")
+    scene.live(20)
+    assert len(scene.panda.requests) == 1
+    file.write_text("typo!")
+    scene.live(20)
+    assert len(scene.panda.requests) == 2
+    scene.panda.mood = refuse(Transient("503", status=503, retry_after=300))
+    file.write_text("newest")
+    scene.live(20)
+    assert len(scene.panda.requests) == 3  # a pause for another reason is kept, whatever was rejected before
+    scene.panda.mood = lambda events: "accepted"
+    scene.live(300)
+    assert scene.panda.names() == ["prod:a"]
+
+
 def test_reload_during_a_request_that_fails_unexpectedly_is_carried_out(scene):
     """The error is about the old configuration's request."""
     other = scene.pandas[OTHER] = Panda(scene.clock)

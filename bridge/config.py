@@ -9,9 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Self
 
-from pydantic import ByteSize, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import ByteSize, Field, ValidationError, ValidationInfo, field_validator
 
 from bridge.receivers.alertmanager import Settings as AlertmanagerSettings
 from bridge.receivers.bigpanda import Settings as BigPandaSettings
@@ -54,11 +53,12 @@ class BigPanda(HttpClientSettings):
     timeout: Duration = Field(10.0, gt=0)
     confirm: Confirm | None = None
 
-    @model_validator(mode="after")
-    def _asks_somewhere(self) -> Self:
-        if self.confirm and self.confirm.url is None and "/data/" not in self.url:
-            raise ValueError("confirm.url: missing: cannot be derived from url")
-        return self
+    @field_validator("confirm")
+    @classmethod
+    def _asks_somewhere(cls, confirm: Confirm | None, info: ValidationInfo) -> Confirm | None:
+        if confirm and confirm.url is None and "/data/" not in info.data.get("url", "/data/"):
+            raise ValueError("url is missing: cannot be derived from bigpanda.url")
+        return confirm
 
 
 class Incidents(HttpClientSettings):

@@ -7,9 +7,9 @@ malformed. It is parsed by hand because it is the hot path, and so that one bad 
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from bridge.domain.alert import Alert, UnreadableAlert
 from bridge.domain.notification import Notification
@@ -72,13 +72,14 @@ class Watchdog(Section):
 
     alertname: str = Field("Watchdog", min_length=1)
     max_silence: Duration = Field(300.0, gt=0)
-    forget_after: Duration = Field(7 * 86400.0, gt=0)
+    forget_after: Duration = Field(7 * 86400.0, gt=0, validate_default=True)
 
-    @model_validator(mode="after")
-    def _silent_first(self) -> Self:
-        if self.forget_after <= self.max_silence:
-            raise ValueError("forget_after must be longer than max_silence: otherwise no silence is ever reported")
-        return self
+    @field_validator("forget_after")
+    @classmethod
+    def _silent_first(cls, forget_after: float, info: ValidationInfo) -> float:
+        if forget_after <= info.data.get("max_silence", 0.0):
+            raise ValueError("must be longer than max_silence: otherwise no silence is ever reported")
+        return forget_after
 
 
 class Settings(HttpAuthSettings):
@@ -93,11 +94,12 @@ class Settings(HttpAuthSettings):
     identity: Identity = Identity()
     silenced: Literal["keep", "acknowledge"] = "keep"
 
-    @model_validator(mode="after")
-    def _asks(self) -> Self:
-        if self.silenced == "acknowledge" and self.reconcile is None:
-            raise ValueError("silenced: acknowledge needs reconcile, which reads Alertmanager's silences")
-        return self
+    @field_validator("silenced")
+    @classmethod
+    def _asks(cls, silenced: str, info: ValidationInfo) -> str:
+        if silenced == "acknowledge" and info.data.get("reconcile", ...) is None:
+            raise ValueError("acknowledge needs reconcile, which reads Alertmanager's silences")
+        return silenced
 
 
 def translate(body: dict[str, Any], settings: Settings, now: float) -> Notification:

@@ -2,9 +2,9 @@
 
 import base64
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
-from pydantic import ByteSize, Field, ValidationInfo, field_validator, model_validator
+from pydantic import ByteSize, Field, ValidationInfo, field_validator
 
 from bridge.domain.alert import Alert
 from bridge.domain.event import DEFAULT_STATUSES, EventMapping
@@ -88,13 +88,15 @@ class HttpCredentials(Section):
 
     bearer_token: HeaderSecret | None = None
     username: str | None = Field(None, min_length=1)
-    password: Secret | None = None
+    password: Secret | None = Field(None, validate_default=True)
 
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        if (self.username is None) != (self.password is None):
+    # Not of the model: that would check it only once every key is valid.
+    @field_validator("password")
+    @classmethod
+    def _whole(cls, password: Secret | None, info: ValidationInfo) -> Secret | None:
+        if "username" in info.data and (info.data["username"] is None) != (password is None):
             raise ValueError("username and password belong together: give both or neither")
-        return self
+        return password
 
     def credentials(self) -> tuple[tuple[str, str], ...]:
         """Return the accepted values of `Authorization`."""
@@ -143,11 +145,12 @@ class AlertmanagerClientSettings(HttpCredentials, HeaderCredentials, HttpClientS
 
     max_response: ByteSize = Field(ByteSize(64_000_000), gt=0)
 
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if len(self.model_fields_set & {"bearer_token", "username"}) > 1:
+    @field_validator("username")
+    @classmethod
+    def _one(cls, username: str | None, info: ValidationInfo) -> str | None:
+        if username is not None and info.data.get("bearer_token") is not None:
             raise ValueError("give bearer_token or username and password, not both")
-        return self
+        return username
 
     def credentials(self) -> tuple[tuple[str, str], ...]:
         """Return the headers of every request."""

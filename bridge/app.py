@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -116,13 +116,9 @@ class Bridge:
             config = load_for(self._start.config_file, self._start.addresses)
             if config.database != self._current.config.database or not self._database.leads_to(config.database.read()):
                 _log.warning("Changes to database take effect after a restart")
+            for left in left_behind(self._current.config, config):
+                _log.warning(left)
             removed = self._current.config.by_source.keys() - config.by_source.keys()
-            if alone := sorted({source for receiver, source in removed if receiver != "bigpanda"}):
-                left = "Open alerts of %s stay open until closed manually: their receiver is no longer configured"
-                _log.warning(left, ", ".join(alone))
-            for source, alertmanager in sorted(self._current.config.silencing - config.silencing):
-                left = "Silences for snoozes of %s stay in %s until they end: no longer configured"
-                _log.warning(left, source, origin(alertmanager))
             # Two reconcilers of one receiver would undo each other's corrections.
             stop_all(self._current.loops, _GRACE)
             self._current = self._configure(config)
@@ -188,3 +184,17 @@ class Bridge:
         self._metrics.database_up.set(not self._outbox.status.unwritable())
         deleted = self._outbox.retention.prune(time.time() - self._current.config.retention, _PRUNE_ROWS)
         return _PRUNE_PAUSE if deleted >= _PRUNE_ROWS else _PRUNE_INTERVAL
+
+
+def left_behind(before: Config, after: Config) -> Iterator[str]:
+    """Yield what nobody ends any more with another configuration."""
+    removed = before.by_source.keys() - after.by_source.keys()
+    if alone := sorted({source for receiver, source in removed if receiver != "bigpanda"}):
+        named = ", ".join(alone)
+        yield f"Open alerts of {named} stay open until closed manually: their receiver is no longer configured"
+    reconciled = {one.source for one in after.alertmanagers if one.reconcile} | set(alone)
+    for one in before.alertmanagers:
+        if one.silenced == "acknowledge" and one.source not in reconciled:
+            yield f"Silenced alerts of {one.source} stay acknowledged until their next webhook: reconcile was removed"
+    for source, alertmanager in sorted(before.silencing - after.silencing):
+        yield f"Silences for snoozes of {source} stay in {origin(alertmanager)} until they end: no longer configured"

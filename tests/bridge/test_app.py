@@ -191,7 +191,7 @@ def test_reload_after_the_database_file_names_another_is_logged(start, file, tmp
 
 
 def test_reload_says_what_a_removed_receiver_leaves_behind(start, file, caplog):
-    """Alerts that nobody resolves; of BigPanda's incidents, which are no alerts, the silences that nobody ends."""
+    """Alerts that nobody resolves or unacknowledges; of BigPanda's incidents, which are no alerts, the silences."""
     plain = file.read_text()
     silences = "silences: {alertmanager: 'http://am-1:9093'}"
     file.write_text(f"{plain}  - {{receiver: bigpanda, source: noc, headers: {{x-key: t}}, {silences}}}\n")
@@ -200,6 +200,11 @@ def test_reload_says_what_a_removed_receiver_leaves_behind(start, file, caplog):
         file.write_text(content)
         bridge.reload()
         assert f"Silences for snoozes of noc stay in http://{ended}:9093 until they end" in caplog.text
+    silenced = "reconcile: {urls: ['http://am-1:9093']}, silenced: acknowledge"
+    for content in (plain.replace("source: lab", f"source: lab, {silenced}"), plain):
+        file.write_text(content)
+        bridge.reload()
+    assert "Silenced alerts of lab stay acknowledged until their next webhook: reconcile was removed" in caplog.text
     assert "Open alerts of" not in caplog.text
     file.write_text("".join(line for line in plain.splitlines(keepends=True) if "source: lab" not in line))
     bridge.reload()

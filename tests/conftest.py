@@ -2,6 +2,7 @@
 
 import gc
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -74,6 +75,14 @@ def fork_servers():
     yield
     running.fork_servers.close()
     running.fork_servers = None
+
+
+@pytest.fixture(autouse=True)
+def signals():
+    """Restore the blocked signals: a program's `main` holds SIGHUP, and what later tests start would inherit that."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from threading import Lock
@@ -43,11 +44,15 @@ class ForkServer:
         )
 
     def ask(self, **request: Any) -> Any:
-        """Send a request and return the response."""
+        """Send a request and return the response. Raises RuntimeError once the server has ended."""
         with self._lock:
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
-            return json.loads(self._process.stdout.readline())
+            with suppress(BrokenPipeError):
+                self._process.stdin.write(json.dumps(request).encode() + b"\n")
+                self._process.stdin.flush()
+            if answer := self._process.stdout.readline():
+                return json.loads(answer)
+        status = self._process.wait()
+        raise RuntimeError(f"the fork server ended with status {status}: see the test's standard error")
 
     def close(self) -> None:
         """End it. What it forked goes on."""

@@ -1,7 +1,10 @@
 """Bridges in front of the sandbox's BigPanda, and senders that repeat a webhook until they get a 200."""
 
 import json
+import os
 import random
+import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -247,7 +250,12 @@ def tool(station: Station, *arguments: str, status: int = 0) -> str:
     command = python("bridge", *arguments, f"--config.file={station.config_file}")
     log = station.folder / "command.log"
     log.unlink(missing_ok=True)
-    ended = launch(command, log, {}).wait(PATIENCE)
+    process = launch(command, log, {})
+    try:
+        ended = process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        os.kill(process.pid, signal.SIGKILL)
+        raise
     output = log.read_text()
     assert ended == status, output
     return output

@@ -10,6 +10,8 @@ from exporter.collectors.contract import StartTls
 
 MOST_BYTES: Final = 65_536
 """Most bytes that a server may send before TLS."""
+_XMPP_ENDS: Final = (b"</stream:features>", b"</features>", b"features/>", b"</stream:error>")
+"""The ends of what an XMPP server says first."""
 
 
 class StartTlsRefused(Exception):
@@ -107,12 +109,14 @@ def _smtp(dialogue: Dialogue) -> None:
 
 
 def _reply(dialogue: Dialogue, code: bytes) -> bytes:
-    """Read a reply of one or more lines; only the last has no hyphen after its code."""
-    lines = [dialogue.until(b"\n")]
-    while lines[-1][3:4] == b"-" or not lines[-1][:3].isdigit():
-        lines.append(dialogue.until(b"\n"))
-    _expect(lines[-1], code)
-    return b"".join(lines)
+    """Read a reply of one or more lines; only the last has the first one's code without a hyphen after it."""
+    while not (line := dialogue.until(b"\n"))[:3].isdigit():
+        pass
+    reply = line
+    while reply[3:4] == b"-" and (line[:3] != reply[:3] or line[3:4] not in b" \r\n"):
+        reply += (line := dialogue.until(b"\n"))
+    _expect(line, code)
+    return reply
 
 
 def _ldap(dialogue: Dialogue) -> None:
@@ -137,10 +141,13 @@ def _xmpp(dialogue: Dialogue) -> None:
         f"<?xml version='1.0'?><stream:stream to={to} version='1.0' xmlns='jabber:client' "
         "xmlns:stream='http://etherx.jabber.org/streams'>".encode()
     )
-    if b"urn:ietf:params:xml:ns:xmpp-tls" not in dialogue.until(b"</stream:features>", b"</features>", b"features/>"):
+    if b"urn:ietf:params:xml:ns:xmpp-tls" not in dialogue.until(*_XMPP_ENDS):
         raise StartTlsRefused("the server does not offer STARTTLS")
     dialogue.send(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
-    _expect(dialogue.until(b">"), b"<proceed")
+    answer = dialogue.until(b">").lstrip()
+    _expect(answer, b"<proceed")
+    if not answer.endswith(b"/>"):
+        dialogue.until(b"</proceed>")
 
 
 def _expect(answer: bytes, begins: bytes) -> None:

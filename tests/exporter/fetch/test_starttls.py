@@ -92,6 +92,7 @@ def test_old_protocols_and_untrusted_certificates_behind_starttls(sandbox, tmp_p
         ("ldap", [b"0\x0c\x02\x01\x01\x78\x07\x0a\x01\x02\x04\x00\x04\x00"], "the server answered .+"),
         ("ldap", [b"HTTP/1.1 400 Bad Request\r\n\r\n"], "the server answered 'H' instead of agreeing to TLS"),
         ("xmpp", [b"<stream:stream><stream:features/>"], "the server does not offer STARTTLS"),
+        ("xmpp", [b"<stream:stream><stream:error><x/></stream:error>"], "the server does not offer STARTTLS"),
         ("imap", [], "the server closed the connection before TLS"),
     ],
 )
@@ -101,6 +102,32 @@ def test_server_that_rejects_starttls(protocol, words, detail):
         seen = probed(port, protocol)
     assert (seen.reason, seen.not_after, seen.valid) == ("tls", None, None)
     assert seen.detail == detail or (detail.endswith(".+") and seen.detail.startswith(detail[:-2]))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "words"),
+    [
+        ("ftp", [b"220-hi\r\n150 users online\r\n2200 files\r\n220 ready\r\n", b"234 go\r\n"]),
+        (
+            "smtp",
+            [b"no code\r\n220-hi\r\n\r\n nor here\r\n220 ready\r\n", b"250-hello\r\n250 STARTTLS\r\n", b"220 go\r\n"],
+        ),
+        (
+            "xmpp",
+            [
+                b"<stream:stream>",
+                b"<stream:features>urn:ietf:params:xml:ns:xmpp-tls</stream:features>\n",
+                b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'></proceed>",
+            ],
+        ),
+    ],
+)
+def test_server_that_agrees_in_other_words(protocol, words):
+    """Only its own code ends a reply (RFC 959, 4.2), other lines are free; XML has more than one spelling."""
+    heard = []
+    with saying(*words, heard=heard) as port:
+        probed(port, protocol)
+    assert heard[len(words) - 1].startswith(b"\x16\x03")
 
 
 @pytest.mark.parametrize(("host", "literal"), [("127.0.0.1", b"[127.0.0.1]"), ("::1", b"[IPv6:::1]")])

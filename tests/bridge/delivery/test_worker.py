@@ -670,6 +670,26 @@ def test_rotated_token_file_is_used_at_once(scene, tmp_path):
     assert scene.panda.names() == ["prod:a"]
 
 
+def test_rotated_token_is_no_reason_to_ignore_a_later_pause(scene, tmp_path):
+    """Which another replica may have been asked for: BigPanda accepted the new token long ago."""
+    file = tmp_path / "bigpanda.token"
+    file.write_text("old")
+    scene.config = config(MAIN, receivers=[], token=Secret(file=file))
+    scene.delivery = scene.restarted()
+    scene.panda.mood = refuse(Stopped("401", status=401))
+    scene.accept("a")
+    scene.live(5)
+    scene.panda.mood = lambda events: "accepted"
+    file.write_text("renewed")
+    scene.live(5)
+    assert scene.panda.names() == ["prod:a"]
+    paused = Circuit(up=False, failures=1, opened_at=scene.clock.now, not_before=scene.clock.now + 300, reason="503")
+    scene.outbox.status.set_destination(scene.config.destination, paused)
+    scene.accept("b")
+    scene.live(60)
+    assert scene.panda.names() == ["prod:a"]
+
+
 def test_reload_during_a_request_that_fails_unexpectedly_is_carried_out(scene):
     """The error is about the old configuration's request."""
     other = scene.pandas[OTHER] = Panda(scene.clock)

@@ -77,6 +77,7 @@ class Delivery(PeriodicThread):
         self._isolation = Isolation(most=self._settings.batch_size, width=self._settings.batch_size)
         self._refusals = Refusals()
         self._bad_token = ""
+        self._paused_until = 0.0
 
     def change(self, config: Config) -> None:
         """Use another configuration from the next request on, with a closed circuit breaker."""
@@ -113,8 +114,10 @@ class Delivery(PeriodicThread):
         if circuit.up:
             self._up(circuit)  # also for a replica that has had no event since another one found BigPanda available
         rotated = self._bad_token not in ("", self._settings.token.read())
+        # By another replica's clock the stored pause may be over: without ours, two would take turns without any.
+        rest = 0.0 if circuit.up else max(closed_for(circuit, now), self._paused_until - steady)
         # A pause by the former clock would end late; one for a bad token ends with it.
-        if not (stepped or rotated) and (rest := closed_for(circuit, now)):
+        if rest > 0 and not (stepped or rotated):
             self._metrics.destination_up.set(0)
             self._give_back()
             return min(rest, _IDLE) if self._bad_token else rest
@@ -204,6 +207,7 @@ class Delivery(PeriodicThread):
         self._bad_token = self._settings.token.read() if stopped and self._settings.token.file else ""
         if stopped:
             self._isolation = replace(self._isolation, width=1)
+        self._paused_until = self._clock.steady() + at - now
         down = Circuit(up=False, failures=failures, opened_at=now, not_before=at, reason=reason)
         self._metrics.destination_up.set(0)
         level = logging.ERROR if stopped else logging.WARNING

@@ -911,6 +911,23 @@ def test_clock_set_back_during_a_pause_does_not_prolong_it(scene):
     assert scene.panda.names() == ["prod:a"]
 
 
+@pytest.mark.parametrize("error", [Stopped("401", status=401), Transient("429", status=429, retry_after=30)])
+def test_replicas_with_different_clocks_keep_the_pause(scene, error):
+    """By the clock of one the pause of the other is over, or was decided in the future: they took turns without any."""
+    wall = lambda: scene.clock.now - 90  # noqa: E731
+    clock = periodic.Clock(wall, scene.clock.steady, chance=lambda: 0.5)
+    other = Delivery(scene.outbox, scene.config, Metrics(), connect=scene.connect, clock=clock)
+    scene.panda.mood = refuse(error)
+    scene.accept("a")
+    for _ in range(300):
+        scene.live(1)
+        other.guarded(other.tick)
+    assert 5 <= len(scene.panda.requests) <= 25
+    scene.panda.mood = lambda events: "accepted"
+    scene.live(61)
+    assert scene.panda.names() == ["prod:a"]
+
+
 @pytest.mark.parametrize("back", [3.0, 30.0, 3600.0, 86400.0])
 def test_clock_set_back_delays_nothing(scene, caplog, back):
     """Neither the pause of a destination nor a retry; the step is logged, a drift of less than two seconds is not."""

@@ -64,13 +64,15 @@ class ForkServers:
 
     def __init__(self) -> None:
         self._servers: dict[Sequence[str], ForkServer] = {}
+        self._lock = Lock()
 
     def server(self, program: str) -> ForkServer | None:
         """Return the server that forks a program, None for one that has none."""
         modules = IMPORTED.get(program, ())
-        if modules and modules not in self._servers:
-            self._servers[modules] = ForkServer(modules)
-        return self._servers.get(modules)
+        with self._lock:
+            if modules and modules not in self._servers:
+                self._servers[modules] = ForkServer(modules)
+            return self._servers.get(modules)
 
     def close(self) -> None:
         """End them."""

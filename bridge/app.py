@@ -192,9 +192,9 @@ def left_behind(before: Config, after: Config) -> Iterator[str]:
     if alone := sorted({source for receiver, source in removed if receiver != "bigpanda"}):
         named = ", ".join(alone)
         yield f"Open alerts of {named} stay open until closed manually: their receiver is no longer configured"
-    reconciled = {one.source for one in after.alertmanagers if one.reconcile} | set(alone)
+    unreconciled = {one.source for one in after.alertmanagers if one.reconcile is None}
     for one in before.alertmanagers:
-        if one.silenced == "acknowledge" and one.source not in reconciled:
+        if one.silenced == "acknowledge" and one.source in unreconciled:
             yield f"Silenced alerts of {one.source} stay acknowledged until their next webhook: reconcile was removed"
     for source, alertmanager in sorted(before.silencing - after.silencing):
         yield f"Silences for snoozes of {source} stay in {origin(alertmanager)} until they end: no longer configured"

@@ -9,7 +9,7 @@ import bcrypt
 import pytest
 import requests
 
-from bridge.app import Bridge, Start
+from bridge.app import Bridge, Start, left_behind
 from bridge.config import load, load_for
 from bridge.domain.alert import Alert
 from bridge.domain.event import EventMapping
@@ -210,6 +210,18 @@ def test_reload_says_what_a_removed_receiver_leaves_behind(start, file, caplog):
     bridge.reload()
     assert "Open alerts of lab stay open until closed manually" in caplog.text
     bridge.stop()
+
+
+def test_removed_receiver_hides_nothing_that_another_of_its_source_leaves_behind(file):
+    """Receivers may share the name of a source."""
+    plain = file.read_text()
+    silenced = "reconcile: {urls: ['http://am-1:9093']}, silenced: acknowledge"
+    both = plain.replace("source: lab", f"source: lab, {silenced}") + "  - {receiver: vigilmon, source: lab, secret: s}"
+    file.write_text(both)
+    before = load(file)
+    file.write_text(plain)
+    named = [left.partition(" of lab ")[0] for left in left_behind(before, load(file))]
+    assert named == ["Open alerts", "Silenced alerts"]
 
 
 def test_reload_removes_the_webhook_counters_of_a_removed_receiver(start, file):

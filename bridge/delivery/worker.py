@@ -215,7 +215,7 @@ class Delivery(PeriodicThread):
         self._pending_writes.append(lambda: self._outbox.status.set_destination(self._name, down))
 
     def _up(self, circuit: Circuit) -> None:
-        self._bad_token = ""
+        self._bad_token, self._paused_until = "", 0.0
         self._metrics.destination_up.set(1)
         if not circuit.up:
             self._pending_writes.append(lambda: self._outbox.status.set_destination(self._name, Circuit()))

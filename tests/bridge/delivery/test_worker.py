@@ -690,6 +690,22 @@ def test_rotated_token_is_no_reason_to_ignore_a_later_pause(scene, tmp_path):
     assert scene.panda.names() == ["prod:a"]
 
 
+def test_pause_of_its_own_ends_once_bigpanda_is_available(scene):
+    """As another replica found: a later pause is shorter, and only this replica may be left."""
+    scene.panda.mood = refuse(Transient("503", status=503, retry_after=1800))
+    scene.accept("a")
+    scene.live(5)
+    scene.panda.mood = lambda events: "accepted"
+    scene.outbox.status.set_destination(scene.config.destination, Circuit())
+    scene.live(5)
+    assert scene.panda.names() == ["prod:a"]
+    paused = Circuit(up=False, failures=1, opened_at=scene.clock.now, not_before=scene.clock.now + 10, reason="503")
+    scene.outbox.status.set_destination(scene.config.destination, paused)
+    scene.accept("b")
+    scene.live(30)
+    assert scene.panda.names() == ["prod:a", "prod:b"]
+
+
 def test_reload_during_a_request_that_fails_unexpectedly_is_carried_out(scene):
     """The error is about the old configuration's request."""
     other = scene.pandas[OTHER] = Panda(scene.clock)

@@ -110,27 +110,31 @@ class Bridge:
     def reload(self) -> None:
         """Reload bridge.yml. Raises ConfigError if it is invalid, keeping the current configuration."""
         failed, web_config = partial(self._metrics.reloaded, None), self._start.web_config
-        with self._reloading, program.reloading(web_config.file, failed):
-            web_config.check()
-        with self._reloading, program.reloading(self._start.config_file, failed):
-            config = load_for(self._start.config_file, self._start.addresses)
-            if config.database != self._current.config.database or not self._database.leads_to(config.database.read()):
-                _log.warning("Changes to database take effect after a restart")
-            for left in left_behind(self._current.config, config):
-                _log.warning(left)
-            removed = self._current.config.by_source.keys() - config.by_source.keys()
-            # Two reconcilers of one receiver would undo each other's corrections.
-            stop_all(self._current.loops, _GRACE)
-            self._current = self._configure(config)
-            for receiver, source in removed:
-                self._metrics.forget(receiver, source)
-            self._delivery.change(config)
-            self._watchdog.change(config.alertmanagers)
-            self._expiry.change(config.receivers)
-            for loop in self._current.loops:
-                loop.start()
-            self._metrics.reloaded(time.time())
-            _log.info("Reloaded %s", self._start.config_file)
+        with self._reloading:
+            with program.reloading(web_config.file, failed):
+                web_config.check()
+            with program.reloading(self._start.config_file, failed):
+                self._follow(load_for(self._start.config_file, self._start.addresses))
+
+    def _follow(self, config: Config) -> None:
+        """Use a configuration from now on."""
+        if config.database != self._current.config.database or not self._database.leads_to(config.database.read()):
+            _log.warning("Changes to database take effect after a restart")
+        for left in left_behind(self._current.config, config):
+            _log.warning(left)
+        removed = self._current.config.by_source.keys() - config.by_source.keys()
+        # Two reconcilers of one receiver would undo each other's corrections.
+        stop_all(self._current.loops, _GRACE)
+        self._current = self._configure(config)
+        for receiver, source in removed:
+            self._metrics.forget(receiver, source)
+        self._delivery.change(config)
+        self._watchdog.change(config.alertmanagers)
+        self._expiry.change(config.receivers)
+        for loop in self._current.loops:
+            loop.start()
+        self._metrics.reloaded(time.time())
+        _log.info("Reloaded %s", self._start.config_file)
 
     def _configure(self, config: Config) -> Current:
         """Create the parts that this configuration needs."""

@@ -113,7 +113,7 @@ class Delivery(PeriodicThread):
         circuit = self._outbox.status.circuit(self._name)
         if circuit.up:
             self._up(circuit)  # also for a replica that has had no event since another one found BigPanda available
-        rotated = self._bad_token not in ("", self._settings.token.read())
+        rotated = bool(self._bad_token) and self._bad_token != self._settings.token.read()
         # By another replica's clock the stored pause may be over: without ours, two would take turns without any.
         rest = 0.0 if circuit.up else max(closed_for(circuit, now), self._paused_until - steady)
         # A pause by the former clock would end late; one for a bad token ends with it.

@@ -648,21 +648,27 @@ def test_changed_credentials_are_used_for_the_next_request(scene, monkeypatch):
     assert (other.names(), woken) == (["prod:a"], [1])
 
 
-def test_rotated_token_file_is_used_at_once(scene, tmp_path):
-    """Within a second of its change, once, and without a reload: who has replaced it watches whether it helps."""
+@pytest.fixture
+def token_file(scene, tmp_path):
+    """Let an event be sent with a token from a file, which BigPanda rejects."""
     file = tmp_path / "bigpanda.token"
     file.write_text("old")
     scene.config = config(MAIN, receivers=[], token=Secret(file=file))
     scene.delivery = scene.restarted()
     scene.panda.mood = refuse(Stopped("401", status=401))
     scene.accept("a")
+    return file
+
+
+def test_rotated_token_file_is_used_at_once(scene, token_file):
+    """Within a second of its change, once, and without a reload: who has replaced it watches whether it helps."""
     scene.live(20)
     assert len(scene.panda.requests) == 1
-    file.write_text("typo!")
+    token_file.write_text("typo!")
     scene.live(20)
     assert len(scene.panda.requests) == 2
     scene.panda.mood = refuse(Transient("503", status=503, retry_after=300))
-    file.write_text("newest")
+    token_file.write_text("newest")
     scene.live(20)
     assert len(scene.panda.requests) == 3  # a pause for another reason is kept, whatever was rejected before
     scene.panda.mood = lambda events: "accepted"
@@ -670,17 +676,11 @@ def test_rotated_token_file_is_used_at_once(scene, tmp_path):
     assert scene.panda.names() == ["prod:a"]
 
 
-def test_rotated_token_is_no_reason_to_ignore_a_later_pause(scene, tmp_path):
+def test_rotated_token_is_no_reason_to_ignore_a_later_pause(scene, token_file):
     """Which another replica may have been asked for: BigPanda accepted the new token long ago."""
-    file = tmp_path / "bigpanda.token"
-    file.write_text("old")
-    scene.config = config(MAIN, receivers=[], token=Secret(file=file))
-    scene.delivery = scene.restarted()
-    scene.panda.mood = refuse(Stopped("401", status=401))
-    scene.accept("a")
     scene.live(5)
     scene.panda.mood = lambda events: "accepted"
-    file.write_text("renewed")
+    token_file.write_text("renewed")
     scene.live(5)
     assert scene.panda.names() == ["prod:a"]
     paused = Circuit(up=False, failures=1, opened_at=scene.clock.now, not_before=scene.clock.now + 300, reason="503")

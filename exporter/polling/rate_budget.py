@@ -168,7 +168,7 @@ class Budget:
         return min(_burst(self.rate), refilled)
 
     def _after_response(self, headers: Mapping[str, str], now: float) -> "Budget":
-        """Return the budget with the vendor's own limit, from whichever rate limit headers it sends.
+        """Return the budget with the last request counted as of `now`, and the nearest limit in the vendor's headers.
 
         A reset is epoch seconds, epoch milliseconds, seconds from now, or a date. A time by the vendor's clock is
         compared with that clock, as given by its `Date` header; and since limits are per minute, the wait is capped at
